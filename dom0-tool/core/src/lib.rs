@@ -1,0 +1,18 @@
+//! The archive of Nacre as arithmetic on bytes.
+//!
+//! Format, sealing, index trees, packs, heads and keys; no IO, no clock, no threads, no unsafe code. Whatever comes from
+//! outside (randomness, time, objects of the store) is handed in by the caller. doc/FORMAT.md says the same in prose.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
+pub mod entropy;
+pub mod ids;
+pub mod object_name;

@@ -1,0 +1,3 @@
+//! The program `nacre` as a library: joints, store client, sources, backup, restore, command line.
+
+pub mod joints;
