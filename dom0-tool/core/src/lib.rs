@@ -13,6 +13,8 @@
     )
 )]
 
+pub mod bytes;
 pub mod entropy;
+pub mod error;
 pub mod ids;
 pub mod object_name;
