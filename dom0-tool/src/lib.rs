@@ -1,3 +1,4 @@
 //! The program `nacre` as a library: joints, store client, sources, backup, restore, command line.
 
 pub mod joints;
+pub mod source;
