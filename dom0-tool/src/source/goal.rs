@@ -161,12 +161,11 @@ impl RestoreGoal for FileGoal {
     fn finish(mut self: Box<Self>) -> Result<(), SourceError> {
         self.resize(self.size)?;
         rustix::fs::fsync(&self.file).map_err(|error| self.error(error))?;
-        if let Some(beside) = self.beside.take() {
-            if let Err(error) = self.publish(&beside) {
-                let error = self.error(error);
-                self.beside = Some(beside);
-                return Err(error);
-            }
+        if let Some(beside) = self.beside.take()
+            && let Err(error) = self.publish(&beside)
+        {
+            self.beside = Some(beside);
+            return Err(self.error(error));
         }
         sync_folder(&self.path).map_err(|error| self.error(error))
     }
