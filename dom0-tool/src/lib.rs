@@ -2,3 +2,4 @@
 
 pub mod joints;
 pub mod source;
+pub mod store;

@@ -1,1 +1,7 @@
-//! placeholder
+//! The doubles of the joints, for every test that crosses a crate.
+
+mod helper;
+mod memory_store;
+
+pub use helper::{helper_program, open_helper};
+pub use memory_store::MemoryStore;

@@ -1,5 +1,6 @@
 //! The small traits at which the program can be taken apart. Each has a second implementation in `tests/`.
 
+pub mod sanitise;
 mod source;
 mod store;
 

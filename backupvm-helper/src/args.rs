@@ -1,0 +1,69 @@
+//! The command line: there is no other configuration.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What `--help` prints.
+pub const USAGE: &str = "\
+usage: nacre-helper serve --base DIR... [--append-only]
+       nacre-helper --help | --version
+
+Serves backup archives below the DIRs to nacre over stdin and stdout.
+  --base DIR      archives may lie in DIR and below (repeatable)
+  --append-only   refuse to delete and to punch";
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Speak the protocol.
+    Serve(Options),
+    /// Print the usage.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// How to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Directories within which archives may lie.
+    pub bases: Vec<PathBuf>,
+    /// Refuse `Delete` and `Punch`.
+    pub append_only: bool,
+    /// Confine the process after `Hello`. Only tests that run the server inside their own process turn it off.
+    pub confine: bool,
+}
+
+/// Reads the arguments after the program's name. qrexec may add the service's argument; it is not looked at.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, String> {
+    let mut arguments = arguments;
+    match arguments
+        .next()
+        .as_deref()
+        .and_then(std::ffi::OsStr::to_str)
+    {
+        Some("serve") => {}
+        Some("--help" | "-h") => return Ok(Command::Help),
+        Some("--version") => return Ok(Command::Version),
+        _ => return Err("the first argument must be `serve`".into()),
+    }
+    let mut options = Options {
+        bases: Vec::new(),
+        append_only: false,
+        confine: true,
+    };
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--base") => {
+                let base = arguments.next().ok_or("--base needs a directory")?;
+                options.bases.push(PathBuf::from(base));
+            }
+            Some("--append-only") => options.append_only = true,
+            _ => return Err(format!("unknown argument {}", argument.display())),
+        }
+    }
+    if options.bases.is_empty() {
+        return Err("at least one --base is needed".into());
+    }
+    Ok(Command::Serve(options))
+}

@@ -1,0 +1,107 @@
+//! Giving a finished file its name, only if that name is free.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Mutex;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use crate::failure::Failure;
+
+/// How names are given here.
+pub(super) enum Publishing {
+    /// renameat2(RENAME_NOREPLACE): one atomic step.
+    Rename,
+    /// linkat, then unlink of the temporary name: atomic, too.
+    Link,
+    /// Nothing is atomic (FAT, exFAT through FUSE): helpers of this machine take turns at a lock on the archive's folder,
+    /// look, and rename. The mutex keeps threads of this helper apart.
+    Serialised(Mutex<()>),
+}
+
+const PROBE: &str = ".probe";
+
+impl Publishing {
+    /// Tries out what the file system can. Where nothing can be tried (read-only), the first attempt to write will say so.
+    pub(super) fn detect(root: BorrowedFd<'_>) -> Self {
+        let Ok(name) = super::upload::random_name(PROBE) else {
+            return Self::Rename;
+        };
+        let target = format!("{name}-2");
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        if rustix::fs::openat(root, &name, flags, Mode::RUSR | Mode::WUSR).is_err() {
+            return Self::Rename;
+        }
+        let found = if rename(root, &name, &target).is_ok() {
+            Self::Rename
+        } else if link(root, &name, &target).is_ok() {
+            Self::Link
+        } else {
+            Self::Serialised(Mutex::new(()))
+        };
+        for leftover in [&name, &target] {
+            let _ = rustix::fs::unlinkat(root, leftover, AtFlags::empty());
+        }
+        found
+    }
+
+    pub(super) fn is_serialised(&self) -> bool {
+        matches!(self, Self::Serialised(_))
+    }
+
+    /// Renames `temporary` to `name` within `folder`. `false`: `name` is taken, and `temporary` is still there.
+    pub(super) fn publish(
+        &self,
+        root: BorrowedFd<'_>,
+        folder: BorrowedFd<'_>,
+        temporary: &str,
+        name: &str,
+    ) -> Result<bool, Failure> {
+        let result = match self {
+            Self::Rename => rename(folder, temporary, name),
+            Self::Link => link(folder, temporary, name),
+            Self::Serialised(turn) => {
+                let _turn = turn
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                rename_under_lock(root, folder, temporary, name)
+            }
+        };
+        match result {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(Failure::kernel("give the object its name", errno)),
+        }
+    }
+}
+
+fn rename(folder: BorrowedFd<'_>, from: &str, to: &str) -> Result<(), Errno> {
+    rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE)
+}
+
+fn link(folder: BorrowedFd<'_>, from: &str, to: &str) -> Result<(), Errno> {
+    rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;
+    // A crash before this leaves a second name, which is swept up later as a leftover.
+    rustix::fs::unlinkat(folder, from, AtFlags::empty())
+}
+
+fn rename_under_lock(
+    root: BorrowedFd<'_>,
+    folder: BorrowedFd<'_>,
+    from: &str,
+    to: &str,
+) -> Result<(), Errno> {
+    // flock belongs to an open file description, so each turn opens its own; closing it unlocks.
+    let lock = rustix::fs::openat(
+        root,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    match rustix::fs::statat(folder, to, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => rustix::fs::renameat(folder, from, folder, to),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,81 @@
+//! Free space, and giving space back.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use nacre_wire::{ErrorCode, Range};
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
+
+use crate::failure::{Failure, While};
+
+/// Bytes that an ordinary user can still write.
+pub(super) fn free(root: BorrowedFd<'_>) -> Result<u64, Failure> {
+    let stat = rustix::fs::fstatvfs(root).doing("ask for free space")?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Cheap first look: a file system without fallocate's punch mode needs no probe.
+pub(super) fn may_punch(_root: BorrowedFd<'_>) -> bool {
+    true
+}
+
+pub(super) fn punch(file: &OwnedFd, ranges: &[Range]) -> Result<(), Failure> {
+    let size = super::read::size_of(file)?;
+    if ranges
+        .iter()
+        .any(|range| range.end().is_none_or(|end| end > size))
+    {
+        let text = "a range to punch ends beyond the object";
+        return Err(Failure::new(ErrorCode::OutOfRange, text));
+    }
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    for range in ranges.iter().filter(|range| range.length > 0) {
+        rustix::fs::fallocate(file, mode, range.offset, u64::from(range.length)).doing("punch")?;
+    }
+    Ok(())
+}
+
+/// Bytes that the probe writes, and how it punches them: every other piece, each as large as a chunk, for that is what
+/// pruning asks for. A quarter of a pack is enough to stand out from what other writers do meanwhile.
+const PROBE_LEN: usize = 16 << 20;
+const PROBE_PIECE: usize = 128 << 10;
+
+/// Writes a file as a pack is written, punches half of it, and sees whether free space grew by at least half of that.
+/// `st_blocks` is no proof: Btrfs lowers it and frees nothing.
+pub(super) fn probe_punch(root: BorrowedFd<'_>) -> Result<bool, Failure> {
+    let name = super::upload::random_name(super::upload::TEMPORARY)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(root, &name, flags, Mode::RUSR | Mode::WUSR)
+        .doing("make a file to try out punching")?;
+    rustix::fs::flock(&file, FlockOperation::LockExclusive).doing("lock a file")?;
+    let result = probe_file(root, &file);
+    rustix::fs::unlinkat(root, &name, AtFlags::empty()).doing("remove the tried file")?;
+    result
+}
+
+fn probe_file(root: BorrowedFd<'_>, file: &OwnedFd) -> Result<bool, Failure> {
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    // An empty file tells those that cannot at all, at no cost.
+    if rustix::fs::fallocate(file, mode, 0, PROBE_PIECE as u64).is_err() {
+        return Ok(false);
+    }
+    let piece = vec![0x5a; PROBE_PIECE];
+    for _ in 0..PROBE_LEN / PROBE_PIECE {
+        super::upload::write_all(file, &piece)?;
+    }
+    settle(root, file)?;
+    let before = free(root)?;
+    for offset in (0..PROBE_LEN).step_by(2 * PROBE_PIECE) {
+        let punched = rustix::fs::fallocate(file, mode, offset as u64, PROBE_PIECE as u64);
+        if punched.is_err() {
+            return Ok(false);
+        }
+    }
+    settle(root, file)?;
+    Ok(free(root)?.saturating_sub(before) >= PROBE_LEN as u64 / 4)
+}
+
+/// Free space is exact only when nothing is delayed.
+fn settle(root: BorrowedFd<'_>, file: &OwnedFd) -> Result<(), Failure> {
+    rustix::fs::fsync(file).doing("fsync")?;
+    rustix::fs::syncfs(root).doing("syncfs")
+}

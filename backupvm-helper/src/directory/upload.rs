@@ -1,0 +1,177 @@
+//! Writing an object: a locked temporary file in the object's own folder, fsync, then its name.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nacre_wire::limits::MAX_OBJECT;
+use nacre_wire::{ErrorCode, Name, Range};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Directory;
+use super::folders::fsync_file;
+use crate::backend::Upload;
+use crate::failure::{Failure, While};
+
+/// How the names of temporary files begin.
+pub(super) const TEMPORARY: &str = ".put";
+
+/// A temporary file on its way to become an object.
+pub(super) struct FileUpload<'a> {
+    directory: &'a Directory,
+    name: Name,
+    file: OwnedFd,
+    temporary: String,
+    length: u64,
+    published: bool,
+}
+
+impl<'a> FileUpload<'a> {
+    pub(super) fn begin(directory: &'a Directory, name: Name) -> Result<Self, Failure> {
+        let folder = directory.folders.for_writing(name)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        loop {
+            let temporary = random_name(TEMPORARY)?;
+            let file = match rustix::fs::openat(folder, &temporary, flags, Mode::RUSR | Mode::WUSR)
+            {
+                Ok(file) => file,
+                Err(Errno::EXIST) => continue,
+                Err(errno) => return Err(Failure::kernel("make a file", errno)),
+            };
+            // The lock says that the writer lives. Between open and lock a sweeper may have taken the file for a leftover.
+            rustix::fs::flock(&file, FlockOperation::LockExclusive).doing("lock a file")?;
+            if rustix::fs::fstat(&file).doing("stat a file")?.st_nlink == 0 {
+                continue;
+            }
+            return Ok(Self {
+                directory,
+                name,
+                file,
+                temporary,
+                length: 0,
+                published: false,
+            });
+        }
+    }
+
+    fn count(&mut self, bytes: u64) -> Result<(), Failure> {
+        self.length = self.length.saturating_add(bytes);
+        if self.length > MAX_OBJECT {
+            let text = format!("an object may have {MAX_OBJECT} bytes");
+            return Err(Failure::new(ErrorCode::TooLarge, text));
+        }
+        Ok(())
+    }
+
+    /// Copies a range of `from`, by the kernel where it can.
+    fn copy_range(&mut self, from: &OwnedFd, range: Range) -> Result<(), Failure> {
+        let mut offset = range.offset;
+        let mut rest = range.length as usize;
+        while rest > 0 {
+            match rustix::fs::copy_file_range(from, Some(&mut offset), &self.file, None, rest) {
+                Ok(0) => return Err(beyond_end()),
+                Ok(copied) => rest = rest.saturating_sub(copied),
+                Err(Errno::INTR) => {}
+                Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    return self.copy_by_hand(from, offset, rest);
+                }
+                Err(errno) => return Err(Failure::kernel("copy", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_by_hand(&mut self, from: &OwnedFd, offset: u64, rest: usize) -> Result<(), Failure> {
+        let mut buffer = vec![0; rest.min(256 * 1024)];
+        let (mut offset, mut rest) = (offset, rest);
+        while rest > 0 {
+            let wanted = rest.min(buffer.len());
+            let room = buffer.get_mut(..wanted).unwrap_or(&mut []);
+            let read = rustix::io::pread(from, room, offset).doing("read")?;
+            if read == 0 {
+                return Err(beyond_end());
+            }
+            write_all(&self.file, buffer.get(..read).unwrap_or(&[]))?;
+            offset += read as u64;
+            rest -= read;
+        }
+        Ok(())
+    }
+}
+
+impl Upload for FileUpload<'_> {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.count(bytes.len() as u64)?;
+        write_all(&self.file, bytes)
+    }
+
+    fn append_ranges(&mut self, from: Name, ranges: &[Range]) -> Result<(), Failure> {
+        let source = self.directory.must_open(from, OFlags::RDONLY)?;
+        let size = super::read::size_of(&source)?;
+        for range in ranges {
+            if range.end().is_none_or(|end| end > size) {
+                return Err(beyond_end());
+            }
+            self.count(u64::from(range.length))?;
+            self.copy_range(&source, *range)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>, length: u64) -> Result<bool, Failure> {
+        if length != self.length {
+            let text = format!("{} bytes came where {length} were announced", self.length);
+            return Err(Failure::new(ErrorCode::Protocol, text));
+        }
+        // The content is on the disk before the name exists: no crash leaves an object with a hole in it.
+        fsync_file(self.file.as_fd())?;
+        let directory = self.directory;
+        let folder = directory.folders.for_writing(self.name)?;
+        self.published = directory.publishing.publish(
+            directory.root(),
+            folder,
+            &self.temporary,
+            self.name.file(),
+        )?;
+        // Also when it was there before: whoever made it may have died before its barrier.
+        directory.folders.mark_dirty(self.name);
+        Ok(self.published)
+    }
+}
+
+impl Drop for FileUpload<'_> {
+    fn drop(&mut self) {
+        if !self.published
+            && let Ok(Some(folder)) = self.directory.folders.existing(self.name)
+        {
+            let _ = rustix::fs::unlinkat(folder, &self.temporary, AtFlags::empty());
+        }
+    }
+}
+
+fn beyond_end() -> Failure {
+    Failure::new(
+        ErrorCode::OutOfRange,
+        "a range to copy ends beyond the object",
+    )
+}
+
+/// Writes everything or says why not.
+pub(super) fn write_all(file: &OwnedFd, bytes: &[u8]) -> Result<(), Failure> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::io::write(file, rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or(&[]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Failure::kernel("write", errno)),
+        }
+    }
+    Ok(())
+}
+
+/// `prefix-` and 32 random hex digits.
+pub(super) fn random_name(prefix: &str) -> Result<String, Failure> {
+    let mut bytes = [0_u8; 16];
+    rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())
+        .doing("get random bytes")?;
+    Ok(format!("{prefix}-{:032x}", u128::from_le_bytes(bytes)))
+}

@@ -1,0 +1,52 @@
+//! From the command line to the server.
+
+use std::fs::File;
+use std::process::ExitCode;
+
+use crate::args::{Command, Options, USAGE, parse};
+use crate::exit::Exit;
+use crate::serve::serve;
+
+/// The whole program: reads the command line, serves, and says how it ended.
+pub fn main() -> ExitCode {
+    let arguments = std::env::args_os().skip(1);
+    let exit = match parse(arguments) {
+        Ok(Command::Help) => {
+            println!("{USAGE}");
+            Exit::Done
+        }
+        Ok(Command::Version) => {
+            println!("nacre-helper {}", env!("CARGO_PKG_VERSION"));
+            Exit::Done
+        }
+        Ok(Command::Serve(options)) => run(&options),
+        Err(text) => {
+            eprintln!("nacre-helper: {text}\n{USAGE}");
+            Exit::Usage
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+fn run(options: &Options) -> Exit {
+    // Own descriptors without the buffers of `std::io::Stdin` and `Stdout`: bodies go straight to where they belong.
+    let ends = rustix::stdio::stdin()
+        .try_clone_to_owned()
+        .and_then(|input| Ok((input, rustix::stdio::stdout().try_clone_to_owned()?)));
+    let (input, output) = match ends {
+        Ok((input, output)) => (File::from(input), File::from(output)),
+        Err(error) => {
+            eprintln!("nacre-helper: no stdin or stdout: {error}");
+            return Exit::Broken;
+        }
+    };
+    for end in [&input, &output] {
+        // Larger pipes save wake-ups. Sockets refuse, and so may the kernel's quota: both are fine.
+        let _ = rustix::pipe::fcntl_setpipe_size(end, 1 << 20);
+    }
+    let (exit, reason) = serve(input, output, options);
+    if let Some(reason) = reason {
+        eprintln!("nacre-helper: {reason}");
+    }
+    exit
+}

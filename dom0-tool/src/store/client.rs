@@ -1,0 +1,348 @@
+//! The verbs of the store, spoken through the wire.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nacre_core::object_name::{ObjectClass, ObjectName};
+use nacre_wire::limits::{MAX_DATA, MAX_NAMES, MAX_PUTS, MAX_RANGES, MAX_REQUESTS};
+use nacre_wire::{HelloReply, HelloRequest, Kind, Request};
+
+use super::child::{ChildProcess, Ends};
+use super::connection::{Answer, Connection, Expect, Gathering, Limits};
+use super::convert::{class_to_wire, from_wire, protocol, ranges_to_wire, to_wire};
+use super::input::Input;
+use super::launch::Launch;
+use super::output::Output;
+use super::put::WirePut;
+use super::reader::{closed, read_all};
+use crate::joints::{
+    ByteRange, Capabilities, CopyPiece, PutOutcome, PutStream, Store, StoreError, StoreErrorKind,
+};
+
+/// How long a helper may take to end after `Bye`, when nobody insists.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Longest inline piece of a copy.
+const MAX_INLINE: usize = 1 << 20;
+
+/// The way to the helper and back.
+pub(super) struct Link {
+    pub connection: Arc<Connection>,
+    output: Output,
+}
+
+impl Link {
+    pub(super) fn send(&self, kind: Kind, id: u32, body: &[u8]) -> Result<(), StoreError> {
+        self.output.send(kind, id, body)
+    }
+
+    pub(super) fn request(&self, id: u32, request: &Request) -> Result<(), StoreError> {
+        self.send(request.kind(), id, &request.encode_body())
+    }
+
+    /// Sends a request and waits for its answer.
+    fn ask(
+        &self,
+        object: Option<ObjectName>,
+        request: &Request,
+        expect: Expect,
+    ) -> Result<Answer, StoreError> {
+        let id = self.connection.enter(object, expect)?;
+        if let Err(error) = self.request(id, request) {
+            self.connection.abandon(id);
+            return Err(error);
+        }
+        self.connection.answer(id)
+    }
+
+    fn ask_done(&self, object: Option<ObjectName>, request: &Request) -> Result<(), StoreError> {
+        match self.ask(object, request, Expect::Done)? {
+            Answer::Done => Ok(()),
+            _ => Err(wrong_answer()),
+        }
+    }
+}
+
+fn wrong_answer() -> StoreError {
+    protocol("an answer of the wrong kind")
+}
+
+/// A store behind a child process. Dropping it says goodbye, waits a little, and kills.
+pub struct Client {
+    link: Arc<Link>,
+    child: Arc<ChildProcess>,
+    reader: Mutex<Option<JoinHandle<()>>>,
+    hello: HelloReply,
+    punch: OnceLock<bool>,
+}
+
+impl Client {
+    pub(super) fn open(launch: &Launch, hello: &HelloRequest) -> Result<Self, StoreError> {
+        let (child, ends) = ChildProcess::start(launch)?;
+        let child = Arc::new(child);
+        let connection = Arc::new(Connection::new(launch.patience));
+        let (link, reader) = connect(ends, &connection, &child)?;
+        let mut client = Self {
+            link,
+            child,
+            reader: Mutex::new(Some(reader)),
+            hello: NO_HELLO,
+            punch: OnceLock::new(),
+        };
+        client.hello = client.say_hello(hello)?;
+        if !client.hello.facts.punch_possible {
+            let _ = client.punch.set(false);
+        }
+        Ok(client)
+    }
+
+    fn say_hello(&self, hello: &HelloRequest) -> Result<HelloReply, StoreError> {
+        let body = hello.encode().ok_or_else(|| {
+            let detail = "the archive's path is too long";
+            StoreError::new(StoreErrorKind::NoArchive, None, detail)
+        })?;
+        let connection = &self.link.connection;
+        let id = connection.enter(None, Expect::Hello)?;
+        self.link.send(Kind::Hello, id, &body)?;
+        let Answer::Hello(reply) = connection.answer(id)? else {
+            return Err(wrong_answer());
+        };
+        if reply.version < hello.lowest || reply.version > hello.highest {
+            return Err(protocol("a version that was not offered"));
+        }
+        // What the other side allows, within what we would ever use.
+        connection.lock().limits = Limits {
+            puts: reply.max_puts.min(MAX_PUTS) as usize,
+            requests: reply.max_requests.min(MAX_REQUESTS) as usize,
+            put_window: reply.put_window.min(64 * MAX_DATA),
+        };
+        connection.notify();
+        Ok(reply)
+    }
+
+    /// Says goodbye and waits until the helper has ended well, which for a mounted disk means that it is unmounted.
+    pub fn close(self, patience: Duration) -> Result<(), StoreError> {
+        self.farewell(patience)
+    }
+
+    fn farewell(&self, patience: Duration) -> Result<(), StoreError> {
+        let reader = self
+            .reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(reader) = reader else { return Ok(()) };
+        let said = self.link.ask_done(None, &Request::Bye);
+        self.link.output.close();
+        let status = said.is_ok().then(|| self.child.wait(patience)).flatten();
+        self.link.connection.fail(closed());
+        self.child.kill();
+        let _ = reader.join();
+        said?;
+        match status {
+            Some(status) if status.success() => Ok(()),
+            _ => Err(self.child.obituary()),
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.farewell(FAREWELL);
+    }
+}
+
+/// Before the other side has answered.
+const NO_HELLO: HelloReply = HelloReply {
+    version: 0,
+    facts: nacre_wire::Facts {
+        punch_possible: false,
+        append_only: false,
+        single_writer: false,
+        landlock: false,
+        seccomp: false,
+    },
+    put_window: 0,
+    max_puts: 0,
+    max_requests: 0,
+};
+
+fn connect(
+    ends: Ends,
+    connection: &Arc<Connection>,
+    child: &Arc<ChildProcess>,
+) -> Result<(Arc<Link>, JoinHandle<()>), StoreError> {
+    let input = Input::new(ends.from_child, connection.clone());
+    let (shared, process) = (connection.clone(), child.clone());
+    let reader = std::thread::Builder::new()
+        .name("store-reader".into())
+        .spawn(move || read_all(input, &shared, &process))
+        .map_err(|error| StoreError::new(StoreErrorKind::Died, None, error.to_string()))?;
+    let link = Link {
+        connection: connection.clone(),
+        output: Output::new(ends.to_child, connection.clone()),
+    };
+    Ok((Arc::new(link), reader))
+}
+
+impl Store for Client {
+    fn capabilities(&self) -> Capabilities {
+        let facts = self.hello.facts;
+        // Trying out takes the helper a moment, so it is done when somebody first asks, once.
+        let punch = *self.punch.get_or_init(|| {
+            let answer = self.link.ask(None, &Request::ProbePunch, Expect::Flag);
+            matches!(answer, Ok(Answer::Flag(true)))
+        });
+        Capabilities {
+            punch,
+            append_only: facts.append_only,
+            single_writer: facts.single_writer,
+            confined: facts.landlock,
+        }
+    }
+
+    fn put_new(&self, name: ObjectName) -> Result<Box<dyn PutStream + '_>, StoreError> {
+        Ok(Box::new(WirePut::begin(&self.link, name)?))
+    }
+
+    fn get(&self, name: ObjectName, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>, StoreError> {
+        let wire_name = to_wire(name)?;
+        let mut all = Vec::with_capacity(ranges.len());
+        for some in ranges.chunks(MAX_RANGES) {
+            // Zeroed memory of the kernel's: it becomes real only as bytes arrive.
+            let buffers = some
+                .iter()
+                .map(|range| vec![0; range.length as usize])
+                .collect();
+            let expect = Expect::Get(Gathering {
+                buffers,
+                at: (0, 0),
+            });
+            let request = Request::Get(wire_name, ranges_to_wire(some));
+            match self.link.ask(Some(name), &request, expect)? {
+                Answer::Got(buffers) => all.extend(buffers),
+                _ => return Err(wrong_answer()),
+            }
+        }
+        Ok(all)
+    }
+
+    fn stat(&self, name: ObjectName) -> Result<Option<u64>, StoreError> {
+        let request = Request::Stat(to_wire(name)?);
+        match self.link.ask(Some(name), &request, Expect::Size)? {
+            Answer::Size(size) => Ok(size),
+            _ => Err(wrong_answer()),
+        }
+    }
+
+    fn list(
+        &self,
+        class: ObjectClass,
+        each: &mut dyn FnMut(ObjectName, u64),
+    ) -> Result<(), StoreError> {
+        let class = class_to_wire(class);
+        let connection = &self.link.connection;
+        let expect = Expect::List {
+            class,
+            entries: Vec::new(),
+        };
+        let id = connection.enter(None, expect)?;
+        let _forget = Abandon(connection, id);
+        self.link.request(id, &Request::List(class))?;
+        loop {
+            let (entries, ended) = next_entries(connection, id)?;
+            for entry in entries {
+                each(from_wire(entry.name)?, entry.size);
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    fn delete(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        for some in names.chunks(MAX_NAMES) {
+            let wire_names = some
+                .iter()
+                .map(|name| to_wire(*name))
+                .collect::<Result<_, _>>()?;
+            let object = some.first().copied().filter(|_| some.len() == 1);
+            self.link.ask_done(object, &Request::Delete(wire_names))?;
+        }
+        Ok(())
+    }
+
+    fn punch(&self, name: ObjectName, ranges: &[ByteRange]) -> Result<(), StoreError> {
+        for some in ranges.chunks(MAX_RANGES) {
+            let request = Request::Punch(to_wire(name)?, ranges_to_wire(some));
+            self.link.ask_done(Some(name), &request)?;
+        }
+        Ok(())
+    }
+
+    fn copy(&self, name: ObjectName, pieces: &[CopyPiece]) -> Result<PutOutcome, StoreError> {
+        let mut put = Box::new(WirePut::begin(&self.link, name)?);
+        for piece in pieces {
+            match piece {
+                CopyPiece::Range(from, range) => {
+                    put.copy(to_wire(*from)?, &ranges_to_wire(&[*range]))?;
+                }
+                CopyPiece::Inline(bytes) if bytes.len() > MAX_INLINE => {
+                    let detail = "an inline piece of a copy is too large";
+                    return Err(StoreError::new(
+                        StoreErrorKind::TooLarge,
+                        Some(name),
+                        detail,
+                    ));
+                }
+                CopyPiece::Inline(bytes) => put.write(bytes)?,
+            }
+        }
+        put.finish()?.wait()
+    }
+
+    fn barrier(&self) -> Result<(), StoreError> {
+        self.link.ask_done(None, &Request::Barrier)
+    }
+
+    fn free_space(&self) -> Result<u64, StoreError> {
+        match self.link.ask(None, &Request::FreeSpace, Expect::Bytes)? {
+            Answer::Bytes(bytes) => Ok(bytes),
+            _ => Err(wrong_answer()),
+        }
+    }
+}
+
+/// Gives a request up when it goes out of scope.
+struct Abandon<'a>(&'a Connection, u32);
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        self.0.abandon(self.1);
+    }
+}
+
+/// Waits for more of a listing; `true` with the last of it.
+fn next_entries(
+    connection: &Connection,
+    id: u32,
+) -> Result<(Vec<nacre_wire::ListEntry>, bool), StoreError> {
+    let mut state = connection.lock();
+    loop {
+        let slot = state.slots.get_mut(&id).ok_or_else(closed)?;
+        let ended = match &slot.result {
+            Some(Err(error)) => return Err(error.clone()),
+            Some(Ok(_)) => true,
+            None => false,
+        };
+        if let Expect::List { entries, .. } = &mut slot.expect
+            && (ended || !entries.is_empty())
+        {
+            let entries = std::mem::take(entries);
+            connection.notify();
+            return Ok((entries, ended));
+        }
+        state.check(None)?;
+        state = connection.wait(state);
+    }
+}
