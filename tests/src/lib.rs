@@ -2,6 +2,8 @@
 
 mod helper;
 mod memory_store;
+mod skip;
 
 pub use helper::{helper_program, open_helper};
 pub use memory_store::MemoryStore;
+pub use skip::{SKIP_LOG, skip};
