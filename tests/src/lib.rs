@@ -1,6 +1,7 @@
 //! The doubles of the joints, for every test that crosses a crate.
 
 mod helper;
+pub mod lab_image;
 mod memory_store;
 mod skip;
 
