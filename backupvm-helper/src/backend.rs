@@ -1,11 +1,21 @@
 //! What can lie beneath the server: a directory; later a mounted disk, an ssh host.
 
+use std::os::fd::BorrowedFd;
+
 use nacre_wire::{Class, Facts, ListEntry, Name, Range};
 
 use crate::failure::Failure;
 
+/// A piece of a read, at most `nacre_wire::limits::MAX_DATA` bytes long.
+pub enum Piece<'a> {
+    /// The bytes themselves.
+    Bytes(&'a [u8]),
+    /// So many bytes of a file from an offset, for the kernel to move.
+    File(BorrowedFd<'a>, u64, usize),
+}
+
 /// Called with a piece of a read; `false` means that nobody wants the rest.
-pub type ByteSink<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
+pub type ByteSink<'a> = &'a mut dyn FnMut(Piece<'_>) -> Result<bool, Failure>;
 /// Called with an object of a listing; `false` means that nobody wants the rest.
 pub type ListSink<'a> = &'a mut dyn FnMut(ListEntry) -> bool;
 

@@ -116,6 +116,7 @@ const ALLOWED_CALLS: &[i64] = &[
     libc::SYS_pread64,
     libc::SYS_pwrite64,
     libc::SYS_copy_file_range,
+    libc::SYS_splice,
     libc::SYS_lseek,
     libc::SYS_ppoll,
     // Files.

@@ -25,7 +25,7 @@ mod serve;
 mod worker;
 
 pub use args::{Command, Options, USAGE, parse};
-pub use backend::{Backend, ByteSink, ListSink, Upload};
+pub use backend::{Backend, ByteSink, ListSink, Piece, Upload};
 pub use confine::{confine_files, confine_limits, confine_syscalls};
 pub use directory::Directory;
 pub use exit::Exit;

@@ -1,11 +1,14 @@
 //! The way to the client: whole frames, one at a time, from any thread.
 
 use std::io::{IoSlice, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nacre_wire::{ErrorCode, FrameHeader, Kind, Reply};
+use rustix::io::Errno;
+use rustix::pipe::SpliceFlags;
 
 use crate::failure::Failure;
 
@@ -20,15 +23,22 @@ pub struct Output<W> {
 struct Inner<W> {
     writer: W,
     last: Instant,
+    /// The writer's own pipe, if it is one.
+    pipe: Option<OwnedFd>,
+    /// For files where the output is no pipe.
+    scratch: Vec<u8>,
 }
 
 impl<W: Write> Output<W> {
-    /// Frames are written to `writer`.
-    pub fn new(writer: W) -> Self {
+    /// Frames are written to `writer`. `pipe` is the same pipe once more, if it is one: then the kernel moves file
+    /// content into it without a copy here.
+    pub fn new(writer: W, pipe: Option<OwnedFd>) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 writer,
                 last: Instant::now(),
+                pipe,
+                scratch: Vec::new(),
             }),
             closed: AtomicBool::new(false),
             open: AtomicUsize::new(0),
@@ -52,6 +62,38 @@ impl<W: Write> Output<W> {
             self.closed.store(true, Ordering::SeqCst);
         }
         sent.is_ok()
+    }
+
+    /// Sends a `GetData` frame of `length` bytes of a file. `Ok(false)` when nobody listens any more.
+    ///
+    /// # Errors
+    /// The frame was sent, but not all of it are the file's bytes, which could not be read.
+    pub fn file(
+        &self,
+        id: u32,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: usize,
+    ) -> Result<bool, Failure> {
+        let header = FrameHeader {
+            length: u32::try_from(length).unwrap_or(0),
+            kind: Kind::GetData,
+            id,
+        };
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() {
+            return Ok(false);
+        }
+        inner.last = Instant::now();
+        let sent = inner.send_file(&header.encode(), file, offset, length);
+        match sent {
+            Ok(()) => Ok(true),
+            Err(Unsent::Output) => {
+                self.closed.store(true, Ordering::SeqCst);
+                Ok(false)
+            }
+            Err(Unsent::Read(failure)) => Err(failure),
+        }
     }
 
     /// Sends a reply that leaves the request open.
@@ -87,6 +129,89 @@ impl<W: Write> Output<W> {
             self.part(0, &Reply::Alive);
         }
     }
+}
+
+impl<W: Write> Inner<W> {
+    fn send_file(
+        &mut self,
+        header: &[u8],
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: usize,
+    ) -> Result<(), Unsent> {
+        let Some(pipe) = &self.pipe else {
+            return self.send_read(header, file, offset, length);
+        };
+        write_both(&mut self.writer, header, &[])?;
+        let moved = splice_all(file, pipe, offset, length);
+        if moved == length {
+            return Ok(());
+        }
+        // Some file systems cannot splice; and a bad sector shall be reported as what it is.
+        self.send_read(&[], file, offset + moved as u64, length - moved)
+    }
+
+    /// Sends a header and bytes of a file by way of our memory. Where the file cannot be read zeros are sent: the
+    /// header has promised so many bytes, and an error follows them.
+    fn send_read(
+        &mut self,
+        header: &[u8],
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: usize,
+    ) -> Result<(), Unsent> {
+        self.scratch.clear();
+        self.scratch.resize(length, 0);
+        let read = read_exact(file, &mut self.scratch, offset);
+        write_both(&mut self.writer, header, &self.scratch)?;
+        read.map_err(Unsent::Read)
+    }
+}
+
+/// Why a piece of a file was not sent as it should be.
+enum Unsent {
+    /// Nobody listens.
+    Output,
+    /// The file could not be read.
+    Read(Failure),
+}
+
+impl From<std::io::Error> for Unsent {
+    fn from(_: std::io::Error) -> Self {
+        Self::Output
+    }
+}
+
+/// Moves bytes of a file into the pipe; how many, if not all could be.
+fn splice_all(file: BorrowedFd<'_>, pipe: &OwnedFd, offset: u64, length: usize) -> usize {
+    let mut at = offset;
+    let mut moved = 0;
+    while moved < length {
+        let (rest, flags) = (length - moved, SpliceFlags::empty());
+        match rustix::pipe::splice(file, Some(&mut at), pipe, None, rest, flags) {
+            Ok(0) => break,
+            Ok(count) => moved += count,
+            Err(Errno::INTR) => {}
+            Err(_) => break,
+        }
+    }
+    moved
+}
+
+fn read_exact(file: BorrowedFd<'_>, room: &mut [u8], offset: u64) -> Result<(), Failure> {
+    let (mut offset, mut room) = (offset, room);
+    while !room.is_empty() {
+        match rustix::io::pread(file, &mut *room, offset) {
+            Ok(0) => return Err(Failure::new(ErrorCode::Io, "the object became shorter")),
+            Ok(read) => {
+                offset += read as u64;
+                room = room.get_mut(read..).unwrap_or(&mut []);
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Failure::kernel("read", errno)),
+        }
+    }
+    Ok(())
 }
 
 /// A failure as a reply.

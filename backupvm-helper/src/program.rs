@@ -1,7 +1,10 @@
 //! From the command line to the server.
 
 use std::fs::File;
+use std::io::BufReader;
 use std::process::ExitCode;
+
+use rustix::fs::FileType;
 
 use crate::args::{Command, Options, USAGE, parse};
 use crate::exit::Exit;
@@ -44,7 +47,12 @@ fn run(options: &Options) -> Exit {
         // Larger pipes save wake-ups. Sockets refuse, and so may the kernel's quota: both are fine.
         let _ = rustix::pipe::fcntl_setpipe_size(end, 1 << 20);
     }
-    let (exit, reason) = serve(input, output, options);
+    let is_pipe = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo;
+    let pipe = rustix::fs::fstat(&output).is_ok_and(is_pipe);
+    let pipe = pipe.then(|| output.try_clone().ok()).flatten();
+    // Small frames share a read; the bodies of large ones go around this buffer.
+    let input = BufReader::with_capacity(4096, input);
+    let (exit, reason) = serve(input, output, pipe.map(Into::into), options);
     if let Some(reason) = reason {
         eprintln!("nacre-helper: {reason}");
     }

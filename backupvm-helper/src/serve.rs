@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -57,13 +58,14 @@ impl From<Malformed> for End {
     }
 }
 
-/// Serves one client. The text, if any, is for stderr.
+/// Serves one client. `pipe` is `output` once more, if that is a pipe. The text, if any, is for stderr.
 pub fn serve(
     mut input: impl Read,
     output: impl Write + Send,
+    pipe: Option<OwnedFd>,
     options: &Options,
 ) -> (Exit, Option<String>) {
-    let output = Output::new(output);
+    let output = Output::new(output, pipe);
     let (id, hello) = match read_hello(&mut input) {
         Ok(hello) => hello,
         Err(end) => return finish(&output, end),

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
 
-use nacre_wire::limits::{MAX_BODY, MAX_DATA};
+use nacre_wire::limits::MAX_BODY;
 use nacre_wire::{Kind, ListEntry, Reply, Request};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Piece};
 use crate::failure::Failure;
 use crate::output::{Output, error_reply};
 
@@ -34,10 +34,9 @@ fn carry_out<W: Write>(
 ) -> Result<Reply, Failure> {
     match request {
         Request::Get(name, ranges) => {
-            backend.read(*name, ranges, &mut |bytes| {
-                bytes
-                    .chunks(MAX_DATA as usize)
-                    .all(|chunk| output.frame(Kind::GetData, id, chunk))
+            backend.read(*name, ranges, &mut |piece| match piece {
+                Piece::Bytes(bytes) => Ok(output.frame(Kind::GetData, id, bytes)),
+                Piece::File(file, offset, length) => output.file(id, file, offset, length),
             })?;
             Ok(Reply::Done)
         }

@@ -1,17 +1,14 @@
 //! Reading ranges of an object.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
+use nacre_wire::limits::MAX_DATA;
 use nacre_wire::{ErrorCode, Name, Range};
-use rustix::fs::{FileType, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{Advice, FileType, OFlags};
 
 use super::Directory;
-use crate::backend::ByteSink;
+use crate::backend::{ByteSink, Piece};
 use crate::failure::{Failure, While};
-
-/// Bytes read at once.
-const PIECE: usize = 256 * 1024;
 
 pub(super) fn read(
     directory: &Directory,
@@ -29,24 +26,22 @@ pub(super) fn read(
         let text = format!("{} bytes at {} of {size}", range.length, range.offset);
         return Err(Failure::new(ErrorCode::OutOfRange, text));
     }
-    let longest = ranges.iter().map(|range| range.length).max().unwrap_or(0);
-    let mut buffer = vec![0; PIECE.min(longest as usize)];
     for range in ranges {
+        // Objects are read once and in large pieces: the whole range is fetched ahead. A hint, so it may fail.
+        let _ = rustix::fs::fadvise(
+            &file,
+            range.offset,
+            std::num::NonZeroU64::new(range.length.into()),
+            Advice::WillNeed,
+        );
         let (mut offset, mut rest) = (range.offset, range.length as usize);
         while rest > 0 {
-            let wanted = rest.min(buffer.len());
-            let room = buffer.get_mut(..wanted).unwrap_or(&mut []);
-            let read = match rustix::io::pread(&file, room, offset) {
-                Ok(0) => return Err(Failure::new(ErrorCode::Io, "the object became shorter")),
-                Ok(read) => read,
-                Err(Errno::INTR) => continue,
-                Err(errno) => return Err(Failure::kernel("read", errno)),
-            };
-            if !each(buffer.get(..read).unwrap_or(&[])) {
+            let length = rest.min(MAX_DATA as usize);
+            if !each(Piece::File(file.as_fd(), offset, length))? {
                 return Ok(());
             }
-            offset += read as u64;
-            rest -= read;
+            offset += length as u64;
+            rest -= length;
         }
     }
     Ok(())

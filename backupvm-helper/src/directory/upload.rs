@@ -10,10 +10,14 @@ use rustix::io::Errno;
 use super::Directory;
 use super::folders::fsync_file;
 use crate::backend::Upload;
+use crate::buffer::ALIGNMENT;
 use crate::failure::{Failure, While};
 
 /// How the names of temporary files begin.
 pub(super) const TEMPORARY: &str = ".put";
+
+/// Writes of at least so many bytes go past the page cache, if they are aligned.
+const DIRECT_FROM: usize = 1 << 20;
 
 /// A temporary file on its way to become an object.
 pub(super) struct FileUpload<'a> {
@@ -22,6 +26,8 @@ pub(super) struct FileUpload<'a> {
     file: OwnedFd,
     temporary: String,
     length: u64,
+    direct: bool,
+    never_direct: bool,
     published: bool,
 }
 
@@ -48,9 +54,36 @@ impl<'a> FileUpload<'a> {
                 file,
                 temporary,
                 length: 0,
+                direct: false,
+                never_direct: false,
                 published: false,
             });
         }
+    }
+
+    fn is_aligned(&self, bytes: &[u8]) -> bool {
+        let block = ALIGNMENT as u64;
+        bytes.as_ptr().align_offset(ALIGNMENT) == 0
+            && (bytes.len() as u64).is_multiple_of(block)
+            && self.length.is_multiple_of(block)
+    }
+
+    /// Past the page cache, or through it. Where the file system knows no direct writes, everything goes through it.
+    fn set_direct(&mut self, wanted: bool) -> Result<(), Failure> {
+        if self.direct == wanted || (wanted && self.never_direct) {
+            return Ok(());
+        }
+        let flags = if wanted {
+            OFlags::DIRECT
+        } else {
+            OFlags::empty()
+        };
+        match rustix::fs::fcntl_setfl(&self.file, flags) {
+            Ok(()) => self.direct = wanted,
+            Err(_) if wanted => self.never_direct = true,
+            Err(errno) => return Err(Failure::kernel("leave direct writing", errno)),
+        }
+        Ok(())
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), Failure> {
@@ -100,11 +133,13 @@ impl<'a> FileUpload<'a> {
 
 impl Upload for FileUpload<'_> {
     fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.set_direct(bytes.len() >= DIRECT_FROM && self.is_aligned(bytes))?;
         self.count(bytes.len() as u64)?;
         write_all(&self.file, bytes)
     }
 
     fn append_ranges(&mut self, from: Name, ranges: &[Range]) -> Result<(), Failure> {
+        self.set_direct(false)?;
         let source = self.directory.must_open(from, OFlags::RDONLY)?;
         let size = super::read::size_of(&source)?;
         for range in ranges {

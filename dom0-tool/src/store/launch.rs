@@ -78,7 +78,7 @@ pub fn open_local(
         Some(helper) => helper.to_owned(),
         None => find_helper()?,
     };
-    let absolute = std::path::absolute(directory)
+    let absolute = real_path(directory)
         .map_err(|error| StoreError::new(StoreErrorKind::NoArchive, None, error.to_string()))?;
     let launch = Launch {
         program,
@@ -91,6 +91,17 @@ pub fn open_local(
         patience: Patience::default(),
     };
     Ok(Box::new(open(&launch)?))
+}
+
+/// The path without `..` and links. What does not exist yet lies in a folder that does.
+fn real_path(directory: &Path) -> std::io::Result<PathBuf> {
+    directory.canonicalize().or_else(|_| {
+        let absolute = std::path::absolute(directory)?;
+        match (absolute.parent(), absolute.file_name()) {
+            (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
+            _ => Ok(absolute),
+        }
+    })
 }
 
 /// The helper beside this program, else where packages put it, else in PATH.
