@@ -30,7 +30,7 @@ fn an_object_comes_back_through_the_real_helper() {
     let mut listed = Vec::new();
     store
         .list(ObjectClass::Pack, &mut |name, size| {
-            listed.push((name, size))
+            listed.push((name, size));
         })
         .unwrap();
     assert_eq!(listed, [(pack, 9_000_001)]);
