@@ -57,12 +57,18 @@ impl MachineFiles {
     /// From the second round on, a few bytes of each KiB are altered: the copies compress as well as the originals, but no chunk of
     /// them is one that was seen before.
     pub fn next(&mut self, kind: MachineKind, most: usize, out: &mut Vec<u8>) {
-        let Some(path) = self.next_path(kind) else {
-            return;
-        };
-        if let Ok(file) = fs::File::open(path) {
-            // A file that cannot be read to its end counts with what it gave.
-            let _ = file.take(most as u64).read_to_end(out);
+        // Files that cannot be read give nothing; all of them may be such.
+        for _ in 0..=self.files.len() {
+            let Some(path) = self.next_path(kind) else {
+                return;
+            };
+            if let Ok(file) = fs::File::open(path) {
+                // A file that cannot be read to its end counts with what it gave.
+                let _ = file.take(most as u64).read_to_end(out);
+            }
+            if !out.is_empty() {
+                break;
+            }
         }
         if self.round > 0 {
             for piece in out.chunks_mut(1024) {
