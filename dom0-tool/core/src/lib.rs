@@ -17,4 +17,8 @@ pub mod bytes;
 pub mod entropy;
 pub mod error;
 pub mod ids;
+pub mod lists;
 pub mod object_name;
+pub mod pack;
+pub mod place;
+pub mod ranges;

@@ -1,0 +1,7 @@
+//! Packs: rows of sealed items with a directory at the end (doc/FORMAT.md, section 5).
+
+mod directory;
+mod record;
+
+pub use directory::{Directory, DirectoryEntry, DirectoryItem, Origin, TRAILER_BODY, Trailer};
+pub use record::{PackKind, PackRecord, PackState, Part};
