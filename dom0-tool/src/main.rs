@@ -1,1 +1,3 @@
+//! The program `nacre`: everything is in the library.
+
 fn main() {}

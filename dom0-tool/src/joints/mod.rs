@@ -1,13 +1,23 @@
 //! The small traits at which the program can be taken apart. Each has a second implementation in `tests/`.
 
+mod clock;
+mod key_prompt;
+mod monitor;
 pub mod sanitise;
 mod source;
+mod state_dir;
 mod store;
 
+pub use clock::{CivilTime, Clock, Moment};
+pub use key_prompt::{KeyPrompt, PromptError, Purpose, Secret};
+pub use monitor::{
+    Activity, Counts, Level, Monitor, Outcome, Progress, Summary, Task, Unwatched, VolumeSummary,
+};
 pub use nacre_core::entropy::Entropy;
 pub use source::{
     Changes, FrozenVolume, RestoreGoal, SourceError, SourceErrorKind, VolumeRange, VolumeSource,
 };
+pub use state_dir::{StateDir, StateError, StateErrorKind, StateLock};
 pub use store::{
     ByteRange, Capabilities, CopyPiece, PendingPut, PutOutcome, PutStream, Store, StoreError,
     StoreErrorKind,
