@@ -103,7 +103,7 @@ mod tests {
     fn long_text_is_cut_and_lines_are_joined() {
         assert_eq!(sanitise(b"  a\r\n\tb \n", 80), "a b");
         assert_eq!(
-            sanitise(&[b'x'; 100_000], 10),
+            sanitise(&vec![b'x'; 100_000], 10),
             format!("{}…", "x".repeat(10))
         );
         assert_eq!(sanitise(b"\xff\xfe", 10), "\u{fffd}\u{fffd}");
