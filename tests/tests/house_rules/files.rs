@@ -62,3 +62,45 @@ fn no_file_names_the_machine_it_was_written_on() {
     }
     nothing_found("names of one machine", &findings);
 }
+
+/// What stands between backticks in a text.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn documents_name_files_that_exist() {
+    let documents = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "doc/THREATS.md",
+        "doc/LOCKING.md",
+    ];
+    let roots = [
+        "dom0-tool/",
+        "qubes-rpc/",
+        "backupvm-helper/",
+        "tests/",
+        "benches/",
+        "doc/",
+    ];
+    let mut findings = Vec::new();
+    for document in documents {
+        let text = std::fs::read_to_string(root().join(document)).unwrap_or_default();
+        if text.is_empty() {
+            findings.push(format!("{document} is missing"));
+        }
+        for name in quoted(&text) {
+            let path = name.split_whitespace().next().unwrap_or_default();
+            if roots.iter().any(|start| path.starts_with(start)) && !root().join(path).exists() {
+                findings.push(format!("{document} names {path}"));
+            }
+        }
+    }
+    nothing_found(
+        "files that documents name and that are not there",
+        &findings,
+    );
+}
