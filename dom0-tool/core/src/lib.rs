@@ -22,3 +22,5 @@ pub mod object_name;
 pub mod pack;
 pub mod place;
 pub mod ranges;
+pub mod session;
+pub mod session_name;
