@@ -151,7 +151,9 @@ fn overlapping_puts(store: &dyn Store, bytes: &[u8]) {
         let mut put = store.put_new(name(100 + number)).unwrap();
         put.write(bytes).unwrap();
         let before = last.replace(put.finish().unwrap());
-        before.map(|put| assert_eq!(put.wait().unwrap(), PutOutcome::Created));
+        if let Some(put) = before {
+            assert_eq!(put.wait().unwrap(), PutOutcome::Created);
+        }
     }
     last.unwrap().wait().unwrap();
     store.barrier().unwrap();
