@@ -1,5 +1,6 @@
 //! The small traits at which the program can be taken apart. Each has a second implementation in `tests/`.
 
+mod aligned;
 mod clock;
 mod key_prompt;
 mod monitor;
@@ -8,6 +9,7 @@ mod source;
 mod state_dir;
 mod store;
 
+pub use aligned::{ALIGNMENT, AlignedBuffer};
 pub use clock::{CivilTime, Clock, Moment};
 pub use key_prompt::{KeyPrompt, PromptError, Purpose, Secret};
 pub use monitor::{
@@ -19,6 +21,6 @@ pub use source::{
 };
 pub use state_dir::{StateDir, StateError, StateErrorKind, StateLock};
 pub use store::{
-    ByteRange, Capabilities, CopyPiece, PendingPut, PutOutcome, PutStream, Store, StoreError,
-    StoreErrorKind,
+    ByteRange, Capabilities, CopyPiece, GetAnswer, PendingPut, PutOutcome, PutStream, Store,
+    StoreError, StoreErrorKind,
 };

@@ -58,6 +58,9 @@ pub trait PendingPut: Send {
     fn wait(self: Box<Self>) -> Result<PutOutcome, StoreError>;
 }
 
+/// The bytes of each range asked for of one object, or why there are none.
+pub type GetAnswer = Result<Vec<Vec<u8>>, StoreError>;
+
 /// The verbs of the store. All may be called from several threads at once; calls are pipelined.
 pub trait Store: Send + Sync {
     /// What `hello` was answered with.
@@ -68,6 +71,12 @@ pub trait Store: Send + Sync {
 
     /// Reads ranges of one object, in the order asked for. Every answer has exactly the length asked for.
     fn get(&self, name: ObjectName, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// Reads ranges of several objects, all asked for at once. Each object has an answer of its own.
+    fn get_many(&self, wanted: &[(ObjectName, Vec<ByteRange>)]) -> Vec<GetAnswer> {
+        let one = |(name, ranges): &(ObjectName, Vec<ByteRange>)| self.get(*name, ranges);
+        wanted.iter().map(one).collect()
+    }
 
     /// The size of an object, or `None` when it is not there.
     fn stat(&self, name: ObjectName) -> Result<Option<u64>, StoreError>;

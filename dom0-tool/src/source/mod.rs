@@ -1,10 +1,8 @@
 //! Local storage: volumes that are read, and goals that are restored to.
 
-mod aligned;
 mod goal;
 mod plain;
 
-pub use aligned::AlignedBuffer;
 pub use goal::{DeviceGoal, FileGoal};
 pub use plain::{PlainSource, PlainVolume};
 

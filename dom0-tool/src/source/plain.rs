@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::aligned::ALIGNMENT;
 use super::storage_error;
 use crate::joints::{
-    Changes, FrozenVolume, SourceError, SourceErrorKind, VolumeRange, VolumeSource,
+    ALIGNMENT, Changes, FrozenVolume, SourceError, SourceErrorKind, VolumeRange, VolumeSource,
 };
 
 /// Files and devices under the names they have in the archive.
@@ -182,8 +181,8 @@ impl FrozenVolume for PlainVolume {
 mod tests {
     use std::io::{Seek, Write};
 
-    use super::super::AlignedBuffer;
     use super::*;
+    use crate::joints::AlignedBuffer;
 
     fn sparse(dir: &Path) -> PathBuf {
         let path = dir.join("image");

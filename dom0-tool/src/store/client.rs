@@ -1,5 +1,6 @@
 //! The verbs of the store, spoken through the wire.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,11 +18,14 @@ use super::output::Output;
 use super::put::WirePut;
 use super::reader::{closed, read_all};
 use crate::joints::{
-    ByteRange, Capabilities, CopyPiece, PutOutcome, PutStream, Store, StoreError, StoreErrorKind,
+    ByteRange, Capabilities, CopyPiece, GetAnswer, PutOutcome, PutStream, Store, StoreError,
+    StoreErrorKind,
 };
 
 /// How long a helper may take to end after `Bye`, when nobody insists.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Objects that `get_many` reads at the same time.
+const GETS_AT_ONCE: usize = 8;
 /// Longest inline piece of a copy.
 const MAX_INLINE: usize = 1 << 20;
 
@@ -227,6 +231,28 @@ impl Store for Client {
         Ok(all)
     }
 
+    fn get_many(&self, wanted: &[(ObjectName, Vec<ByteRange>)]) -> Vec<GetAnswer> {
+        let next = AtomicUsize::new(0);
+        let answers: Vec<OnceLock<GetAnswer>> = wanted.iter().map(|_| OnceLock::new()).collect();
+        let ask = || {
+            while let Some((at, (name, ranges))) = take(&next, wanted) {
+                if let Some(slot) = answers.get(at) {
+                    // Each index is taken by one thread only.
+                    let _ = slot.set(self.get(*name, ranges));
+                }
+            }
+        };
+        // Each thread holds one request at a time, so that none waits for room that another of them keeps.
+        std::thread::scope(|scope| {
+            for _ in 1..wanted.len().min(GETS_AT_ONCE) {
+                scope.spawn(ask);
+            }
+            ask();
+        });
+        let answer = |slot: OnceLock<GetAnswer>| slot.into_inner().unwrap_or_else(|| Err(closed()));
+        answers.into_iter().map(answer).collect()
+    }
+
     fn stat(&self, name: ObjectName) -> Result<Option<u64>, StoreError> {
         let request = Request::Stat(to_wire(name)?);
         match self.link.ask(Some(name), &request, Expect::Size)? {
@@ -311,6 +337,12 @@ impl Store for Client {
             _ => Err(wrong_answer()),
         }
     }
+}
+
+/// The next member of a list that no thread has taken yet.
+fn take<'a, T>(next: &AtomicUsize, list: &'a [T]) -> Option<(usize, &'a T)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    Some((at, list.get(at)?))
 }
 
 /// Gives a request up when it goes out of scope.
