@@ -17,6 +17,7 @@ pub mod bytes;
 pub mod entropy;
 pub mod error;
 pub mod hash;
+pub mod head;
 pub mod ids;
 pub mod lists;
 pub mod object_name;
