@@ -13,7 +13,9 @@
     )
 )]
 
+pub mod aead;
 pub mod bytes;
+pub mod compress;
 pub mod entropy;
 pub mod error;
 pub mod hash;
@@ -24,5 +26,6 @@ pub mod object_name;
 pub mod pack;
 pub mod place;
 pub mod ranges;
+pub mod seal;
 pub mod session;
 pub mod session_name;
