@@ -6,6 +6,7 @@ use crate::aead::{AeadKey, NONCE, TAG};
 pub use crate::compress::{Decoder, Encoder};
 use crate::entropy::{Entropy, draw};
 use crate::error::{FormatError, Result};
+use crate::head::Compression;
 use crate::ids::{KeyGeneration, OriginId, PackName};
 
 /// Nonce, encoding and tag: by so much an item is longer than its encoded body.
@@ -103,6 +104,11 @@ impl ItemBuffer {
             *byte = encoding.number();
         }
         self.bytes.extend_from_slice(&[0; TAG]);
+    }
+
+    /// Takes `content` as the item's body as it is.
+    pub fn store(&mut self, content: &[u8]) {
+        self.encode(&mut Encoder::new(Compression::None), content);
     }
 
     /// Length in the pack. Bodies are at most 16 MiB, so it fits.
@@ -265,7 +271,6 @@ impl Opener {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::Compression;
 
     struct Stuck;
 

@@ -2,6 +2,8 @@
 
 mod directory;
 mod record;
+mod writer;
 
 pub use directory::{Directory, DirectoryEntry, DirectoryItem, Origin, TRAILER_BODY, Trailer};
 pub use record::{PackKind, PackRecord, PackState, Part};
+pub use writer::{PackEnd, PackWriter, TRAILER};
