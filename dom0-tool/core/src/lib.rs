@@ -22,6 +22,9 @@ pub mod hash;
 pub mod head;
 pub mod ids;
 pub mod lists;
+#[cfg(test)]
+mod mutation;
+pub mod node;
 pub mod object_name;
 pub mod pack;
 pub mod place;
@@ -29,3 +32,4 @@ pub mod ranges;
 pub mod seal;
 pub mod session;
 pub mod session_name;
+pub mod tree;

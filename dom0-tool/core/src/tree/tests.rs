@@ -1,0 +1,364 @@
+#![allow(
+    clippy::similar_names,
+    clippy::cast_possible_truncation,
+    reason = "short tests; the numbers are small"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::memory::{Shelf, digest_key};
+use super::*;
+use crate::ids::{Alias, ChunkId};
+use crate::mutation::{Random, rounds};
+use crate::node::{ChunkEntry, LeafEntry, RecordEntry};
+use crate::place::Root;
+
+type Model<E> = BTreeMap<u64, E>;
+
+fn target(tree: TreeKind, key: &crate::hash::DigestKey) -> EditTarget<'_> {
+    EditTarget {
+        tree,
+        volume: VolumeId(1),
+        session: SessionSeq(1),
+        key,
+    }
+}
+
+/// A tree beside the map that it should be like.
+struct Pair<E> {
+    tree: TreeKind,
+    root: Root,
+    model: Model<E>,
+}
+
+impl<E: LeafEntry + std::fmt::Debug + 'static> Pair<E> {
+    fn new(tree: TreeKind) -> Self {
+        Self {
+            tree,
+            root: Root::Empty,
+            model: Model::new(),
+        }
+    }
+
+    fn edit(&mut self, shelf: &mut Shelf, changes: Model<Option<E>>, cut: Option<u64>) -> Edited {
+        let key = digest_key();
+        let mut fresh = shelf.fresh();
+        let target = target(self.tree, &key);
+        let mut edit = Edit::new(target, &self.root, cut).with_window(3);
+        let mut source = shelf.read();
+        for (key, entry) in &changes {
+            edit.push(&mut source, &mut fresh, *key, entry.clone())
+                .unwrap();
+        }
+        edit.end_leaves(&mut source, &mut fresh).unwrap();
+        while edit.raise(&mut source, &mut fresh).unwrap() {}
+        let edited = edit.finish(&mut source).unwrap();
+        shelf.absorb(fresh);
+        if let Some(cut) = cut {
+            self.model.split_off(&cut);
+        }
+        for (key, entry) in changes {
+            match entry {
+                Some(entry) => self.model.insert(key, entry),
+                None => self.model.remove(&key),
+            };
+        }
+        self.root = edited.root;
+        edited
+    }
+
+    fn check(&self, shelf: &Shelf) {
+        assert_eq!(
+            walked(shelf, self.tree, &self.root, 0..u64::MAX),
+            self.model
+        );
+        let mut other = Self::new(self.tree);
+        let all = self.model.clone().into_iter().map(|(k, e)| (k, Some(e)));
+        let mut fresh = shelf.fresh();
+        other.edit(&mut fresh, all.collect(), None);
+        match self.tree {
+            TreeKind::Chunks => assert!(self.root.same_content(&other.root)),
+            // The digests of other trees cover the places of their nodes.
+            _ => assert_eq!(height(&self.root), height(&other.root)),
+        }
+    }
+}
+
+fn height(root: &Root) -> Option<u8> {
+    match root {
+        Root::Empty => None,
+        Root::Node { level, .. } => Some(*level),
+    }
+}
+
+fn walked<E: LeafEntry + 'static>(
+    shelf: &Shelf,
+    tree: TreeKind,
+    root: &Root,
+    keys: std::ops::Range<u64>,
+) -> Model<E> {
+    let mut walk = Walk::new(tree, root, keys).with_window(5);
+    let mut model = Model::new();
+    let mut source = shelf.read();
+    while let Some(batch) = walk.next(&mut source).unwrap() {
+        for (key, entry) in batch.entries::<E>() {
+            assert!(model.last_key_value().is_none_or(|(last, _)| *last < key));
+            model.insert(key, entry.clone());
+        }
+    }
+    model
+}
+
+fn chunk(random: &mut Random) -> ChunkEntry {
+    let n = random.below(5) as u8;
+    ChunkEntry::Chunk {
+        id: ChunkId([n; 32]),
+        place: Place {
+            alias: Alias(1 + random.below(3) as u64),
+            offset: random.below(4) as u64 * 100,
+            length: 100,
+        },
+    }
+}
+
+fn any_key(random: &mut Random) -> u64 {
+    let spread = [70, 300, 5000, 1 << 20, 1 << 40, u64::MAX - 1][random.below(6)];
+    random.next() % spread
+}
+
+fn any_changes<E>(
+    random: &mut Random,
+    model: &Model<E>,
+    mut entry: impl FnMut(&mut Random) -> E,
+) -> Model<Option<E>> {
+    let mut changes = Model::new();
+    for _ in 0..random.below(12) {
+        let key = any_key(random);
+        changes.insert(key, Some(entry(random)));
+    }
+    // Removing what is there is what makes trees shrink.
+    for key in model.keys() {
+        if random.below(3) == 0 {
+            changes.insert(*key, None);
+        }
+    }
+    changes
+}
+
+#[test]
+fn a_tree_is_like_a_map_whatever_its_history() {
+    for seed in 0..rounds(300) {
+        let mut random = Random(seed);
+        let (mut shelf, mut pair) = (Shelf::default(), Pair::new(TreeKind::Chunks));
+        for _ in 0..6 {
+            let changes = any_changes(&mut random, &pair.model, chunk);
+            let cut = (random.below(3) == 0).then(|| any_key(&mut random));
+            pair.edit(&mut shelf, changes, cut);
+            pair.check(&shelf);
+            let (from, to) = (any_key(&mut random), any_key(&mut random));
+            let part: Model<ChunkEntry> = walked(&shelf, TreeKind::Chunks, &pair.root, from..to);
+            let expected: Model<ChunkEntry> = if from < to {
+                pair.model
+                    .range(from..to)
+                    .map(|(k, e)| (*k, e.clone()))
+                    .collect()
+            } else {
+                Model::new()
+            };
+            assert_eq!(part, expected, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn an_edit_names_every_node_and_record_that_it_drops() {
+    for seed in 0..rounds(200) {
+        let mut random = Random(seed);
+        let mut shelf = Shelf::default();
+        let (mut root, mut model) = (Root::Empty, Model::<Vec<u8>>::new());
+        for _ in 0..6 {
+            let key = digest_key();
+            let changes = any_changes(&mut random, &model, |random| {
+                let length = [3, 511, 513, 3000][random.below(4)];
+                vec![random.next() as u8; length]
+            });
+            let mut fresh = shelf.fresh();
+            let staged =
+                RecordTree::stage(TreeKind::Sessions, &key, changes.clone(), &mut fresh).unwrap();
+            let tree = RecordTree {
+                tree: TreeKind::Sessions,
+                root,
+            };
+            let edited = tree
+                .apply(&key, staged, &mut shelf.read(), &mut fresh)
+                .unwrap();
+            shelf.absorb(fresh);
+            for (key, record) in changes {
+                match record {
+                    Some(record) => model.insert(key, record),
+                    None => model.remove(&key),
+                };
+            }
+            edited.dropped.iter().for_each(|place| shelf.forget(place));
+            root = edited.root;
+            let tree = RecordTree {
+                tree: TreeKind::Sessions,
+                root,
+            };
+            let all = tree.range(&mut shelf.read(), 0..u64::MAX).unwrap();
+            assert_eq!(all.into_iter().collect::<Model<_>>(), model);
+            assert_eq!(shelf.len(), reachable(&shelf, &root), "seed {seed}");
+        }
+    }
+}
+
+fn reachable(shelf: &Shelf, root: &Root) -> usize {
+    let mut diff =
+        Diff::<RecordEntry>::new(TreeKind::Sessions, &Root::Empty, root, Compare::Places);
+    let mut count = 0;
+    while let Some(batch) = diff.next(&mut shelf.read()).unwrap() {
+        count += batch.new_nodes.len();
+        let entries = batch.entries.iter().flat_map(|entry| &entry.new);
+        count += entries.filter_map(LeafEntry::own_item).count();
+    }
+    count
+}
+
+#[test]
+fn a_difference_is_that_of_the_maps() {
+    for seed in 0..rounds(200) {
+        let mut random = Random(seed);
+        let (mut shelf, mut pair) = (Shelf::default(), Pair::new(TreeKind::Chunks));
+        let mut history = vec![(Root::Empty, Model::new())];
+        for _ in 0..4 {
+            let changes = any_changes(&mut random, &pair.model, chunk);
+            let cut = (random.below(4) == 0).then(|| any_key(&mut random));
+            pair.edit(&mut shelf, changes, cut);
+            history.push((pair.root, pair.model.clone()));
+        }
+        for (old, old_model) in &history {
+            for (new, new_model) in &history {
+                for compare in [Compare::Content, Compare::Places] {
+                    let found = differences(&shelf, old, new, compare);
+                    assert_eq!(
+                        found,
+                        expected(old_model, new_model, compare),
+                        "seed {seed}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn differences(
+    shelf: &Shelf,
+    old: &Root,
+    new: &Root,
+    compare: Compare,
+) -> Vec<Difference<ChunkEntry>> {
+    let mut diff = Diff::new(TreeKind::Chunks, old, new, compare).with_window(3);
+    let mut all = Vec::new();
+    while let Some(batch) = diff.next(&mut shelf.read()).unwrap() {
+        all.extend(batch.entries);
+    }
+    all
+}
+
+fn expected(
+    old: &Model<ChunkEntry>,
+    new: &Model<ChunkEntry>,
+    compare: Compare,
+) -> Vec<Difference<ChunkEntry>> {
+    let keys: BTreeSet<u64> = old.keys().chain(new.keys()).copied().collect();
+    let both = keys.into_iter().map(|key| Difference {
+        key,
+        old: old.get(&key).cloned(),
+        new: new.get(&key).cloned(),
+    });
+    both.filter(|d| match (&d.old, &d.new, compare) {
+        (Some(old), Some(new), Compare::Content) => !old.same_content(new),
+        (old, new, _) => old != new,
+    })
+    .collect()
+}
+
+fn tebibyte(shelf: &mut Shelf, chunks: u64) -> Pair<ChunkEntry> {
+    let mut pair = Pair::new(TreeKind::Chunks);
+    let mut random = Random(1);
+    let all = (0..chunks).map(|key| (key, Some(chunk(&mut random))));
+    pair.edit(shelf, all.collect(), None);
+    pair
+}
+
+#[test]
+fn few_changes_write_and_compare_few_nodes() {
+    let mut shelf = Shelf::default();
+    let mut pair = tebibyte(&mut shelf, 64 * 64 * 20);
+    let old = pair.root;
+    let written = shelf.nodes_written;
+    let changed = [5, 6, 64 * 64 * 7, 64 * 64 * 19 + 3];
+    let id = ChunkId([99; 32]);
+    let changes = changed.map(|key| (key, Some(ChunkEntry::Lost { id })));
+    pair.edit(&mut shelf, changes.into(), None);
+    // Three leaves, three nodes above them, the root.
+    assert_eq!(shelf.nodes_written - written, 7);
+    let mut source = shelf.read();
+    let mut diff = Diff::<ChunkEntry>::new(TreeKind::Chunks, &old, &pair.root, Compare::Content);
+    let mut found = Vec::new();
+    while let Some(batch) = diff.next(&mut source).unwrap() {
+        found.extend(batch.entries.into_iter().map(|entry| entry.key));
+    }
+    assert_eq!(found, changed);
+    assert_eq!((source.nodes, source.batches), (14, 3));
+}
+
+#[test]
+fn an_edit_that_changes_nothing_writes_nothing() {
+    let mut shelf = Shelf::default();
+    let mut pair = tebibyte(&mut shelf, 1000);
+    let (root, written) = (pair.root, shelf.nodes_written);
+    let mut changes: Model<_> = pair
+        .model
+        .range(300..500)
+        .map(|(k, e)| (*k, Some(e.clone())))
+        .collect();
+    changes.insert(5000, None);
+    let edited = pair.edit(&mut shelf, changes, Some(1000));
+    assert_eq!((edited.root, edited.dropped), (root, Vec::new()));
+    assert_eq!(shelf.nodes_written, written);
+}
+
+#[test]
+fn a_large_volume_is_cut_without_listing_it() {
+    let mut shelf = Shelf::default();
+    let mut pair = tebibyte(&mut shelf, 64 * 64 * 20);
+    let key = digest_key();
+    let target = target(TreeKind::Chunks, &key);
+    let mut source = shelf.read();
+    let mut fresh = shelf.fresh();
+    let none = std::iter::empty::<(u64, Option<ChunkEntry>)>();
+    let edited = edit(target, &pair.root, none, Some(70), &mut source, &mut fresh).unwrap();
+    assert!(source.nodes <= 3, "{} nodes read", source.nodes);
+    assert_eq!(fresh.nodes_written, 2);
+    shelf.absorb(fresh);
+    (pair.root, pair.model) = (edited.root, pair.model.into_iter().take(70).collect());
+    pair.check(&shelf);
+}
+
+#[test]
+fn changes_out_of_order_are_refused() {
+    let key = digest_key();
+    let target = target(TreeKind::Chunks, &key);
+    let changes = [5, 4].map(|key| (key, None::<ChunkEntry>));
+    let shelf = Shelf::default();
+    let made = edit(
+        target,
+        &Root::Empty,
+        changes,
+        None,
+        &mut shelf.read(),
+        &mut shelf.fresh(),
+    );
+    assert!(made.is_err());
+}
