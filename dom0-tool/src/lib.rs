@@ -1,5 +1,6 @@
 //! The program `nacre` as a library: joints, store client, sources, backup, restore, command line.
 
+pub mod cli;
 pub mod joints;
 pub mod source;
 pub mod store;

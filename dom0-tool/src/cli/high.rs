@@ -1,0 +1,385 @@
+//! From what was typed to what it means: defaults, and what does not go together.
+
+use std::collections::BTreeSet;
+
+use super::error::UsageError;
+use super::later::{Release, comes_later};
+use super::low::{self, LowCommand, Place, Unlock};
+use super::request::{
+    Add, ArchInit, Common, Delete, List, Listing, Receive, Rename, Request, Selection, Send,
+    Verbosity, Verify, WriteMode,
+};
+use super::session::{SessionPoint, SessionSelector};
+use super::target::Target;
+use super::values::Remember;
+use super::volume::{Import, VolumeName};
+
+type Meaning = Result<(Common, Request), UsageError>;
+
+/// What a command line means.
+pub fn meaning(command: LowCommand) -> Meaning {
+    match command {
+        LowCommand::ArchInit(low) => arch_init(low),
+        LowCommand::Send(low) => send(low),
+        LowCommand::Receive(low) => receive(low),
+        LowCommand::List(low) => list(low),
+        LowCommand::Verify(low) => verify(low),
+        LowCommand::Add(low) => add(low),
+        LowCommand::Delete(low) => delete(low),
+        LowCommand::Rename(low) => rename(low),
+        LowCommand::Version => Ok((nowhere(), Request::Version)),
+    }
+}
+
+/// What `version` needs of the common options: nothing.
+fn nowhere() -> Common {
+    Common {
+        targets: Vec::new(),
+        meta_dir: None,
+        passcmd: None,
+        key_file: None,
+        remember: Remember::default(),
+        unattended: false,
+        allow_rollback: false,
+        verbosity: Verbosity::Normal,
+        json: false,
+        threads: None,
+        dry_run: false,
+    }
+}
+
+fn common(place: Place, unlock: Unlock) -> Result<Common, UsageError> {
+    let verbosity = match (place.quiet, place.verbose, place.debug) {
+        (true, false, false) => Verbosity::Quiet,
+        (true, ..) => {
+            return Err(UsageError::new(
+                "--quiet goes neither with --verbose nor with --debug",
+                "give one of them",
+            ));
+        }
+        (_, _, true) => Verbosity::Debug,
+        (_, true, _) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    Ok(Common {
+        targets: targets(place.dest)?,
+        meta_dir: place.meta_dir,
+        passcmd: unlock.passcmd,
+        key_file: unlock.key_file,
+        remember: unlock.authmin.unwrap_or_default(),
+        unattended: place.unattended,
+        allow_rollback: unlock.force_allow_rollback,
+        verbosity,
+        json: place.json,
+        threads: None,
+        dry_run: false,
+    })
+}
+
+/// This release knows folders, and one at a time.
+fn targets(dest: Vec<Target>) -> Result<Vec<Target>, UsageError> {
+    if dest.is_empty() {
+        return Err(UsageError::new(
+            "it is not said where the archive is",
+            "give --dest=file:/PATH, or put dest into /etc/nacre/nacre.ini",
+        ));
+    }
+    if let Some(other) = dest.iter().find(|dest| !matches!(dest, Target::File(_))) {
+        let kind = match other {
+            Target::Named(name) => format!("the target name {name} from the ini"),
+            _ => format!("the target {other}"),
+        };
+        return Err(comes_later(&kind, Release::Targets));
+    }
+    if dest.len() > 1 {
+        return Err(comes_later("more than one --dest", Release::Targets));
+    }
+    Ok(dest)
+}
+
+fn arch_init(low: low::ArchInit) -> Meaning {
+    let unlock = Unlock {
+        passcmd: low.passcmd,
+        key_file: low.key_file,
+        authmin: low.authmin,
+        force_allow_rollback: false,
+    };
+    let common = Common {
+        dry_run: low.dry_run,
+        ..common(low.place, unlock)?
+    };
+    let request = ArchInit {
+        encryption: low.encrypt.unwrap_or_default(),
+        compression: low.compression.unwrap_or_default(),
+        hash_type: low.hashtype.unwrap_or_default(),
+        chunk_factor: low.chunk_factor.unwrap_or_default(),
+    };
+    if request.encryption == super::values::Encryption::Off
+        && (common.key_file.is_some() || common.passcmd.is_some())
+    {
+        return Err(UsageError::new(
+            "an archive with --encrypt=off has no key",
+            "leave --key-file and --passcmd out, or encrypt",
+        ));
+    }
+    Ok((common, Request::ArchInit(request)))
+}
+
+fn send(low: low::Send) -> Meaning {
+    let common = Common {
+        dry_run: low.dry_run,
+        threads: low.threads,
+        ..common(low.place, low.unlock)?
+    };
+    let imports = chosen_imports(&low.import_other_from, &low.select)?;
+    if common.unattended && low.tag.contains(&super::session::TagWish::Ask) {
+        return Err(UsageError::new(
+            "--unattended allows no question, and an empty --tag is one",
+            "give the tag",
+        ));
+    }
+    let request = Send {
+        imports,
+        tags: low.tag,
+        dedup: low.dedup,
+        send_unchanged: low.send_unchanged,
+    };
+    Ok((common, Request::Send(request)))
+}
+
+/// Which of the imports are meant. Each volume has to have one, and only one.
+fn chosen_imports(imports: &[Import], select: &low::Select) -> Result<Vec<Import>, UsageError> {
+    if imports.is_empty() {
+        return Err(UsageError::new(
+            "it is not said what to read (snapshots of LVM, Btrfs and XFS come in 0.2)",
+            "give --import-other-from='VOLUME:|:/PATH'",
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = imports.iter().find(|import| !seen.insert(&import.volume)) {
+        return Err(UsageError::new(
+            format!("the volume {} has two sources", twice.volume),
+            "give --import-other-from once for each volume",
+        ));
+    }
+    if let Some(without) = select.volumes.iter().find(|name| !seen.contains(name)) {
+        return Err(UsageError::new(
+            format!("the volume {without} has no source"),
+            format!("give --import-other-from='{without}:|:/PATH' too"),
+        ));
+    }
+    let is_meant = |import: &Import| {
+        let named =
+            select.all || select.volumes.is_empty() || select.volumes.contains(&import.volume);
+        named && !select.volex.contains(&import.volume)
+    };
+    let chosen: Vec<Import> = imports.iter().filter(|i| is_meant(i)).cloned().collect();
+    if chosen.is_empty() {
+        return Err(no_volumes_left());
+    }
+    Ok(chosen)
+}
+
+fn no_volumes_left() -> UsageError {
+    UsageError::new("--volex leaves no volume", "leave out fewer")
+}
+
+fn receive(low: low::Receive) -> Meaning {
+    let mode = match (low.sparse, low.sparse_write) {
+        (false, false) => WriteMode::Replace,
+        (true, false) => WriteMode::Sparse,
+        (false, true) => WriteMode::SparseWrite,
+        (true, true) => {
+            return Err(UsageError::new(
+                "--sparse and --sparse-write do not go together",
+                "give --sparse to fetch less, or --sparse-write to fetch everything",
+            ));
+        }
+    };
+    let common = Common {
+        dry_run: low.dry_run,
+        threads: low.threads,
+        ..common(low.place, low.unlock)?
+    };
+    let Some(save_to) = low.save_to else {
+        return Err(UsageError::new(
+            "it is not said where to write (--local comes in 0.2)",
+            "give --save-to=PATH, one volume at a time",
+        ));
+    };
+    let volumes = once(low.select.volumes);
+    let [volume] = volumes.as_slice() else {
+        return Err(UsageError::new(
+            "--save-to takes exactly one volume",
+            "name it; `nacre list` shows which there are",
+        ));
+    };
+    if low.select.all || low.select.volex.contains(volume) {
+        return Err(UsageError::new(
+            "--save-to takes exactly one volume, without --all and --volex",
+            "leave them out",
+        ));
+    }
+    let request = Receive {
+        volume: volume.clone(),
+        session: one_session(low.session)?,
+        strict: low.session_strict.is_none_or(|switch| switch.0),
+        save_to,
+        mode,
+        skip_corrupt: low.skip_corrupt_chunks,
+        force: low.force,
+    };
+    Ok((common, Request::Receive(request)))
+}
+
+fn verify(low: low::Verify) -> Meaning {
+    let common = Common {
+        threads: low.threads,
+        ..common(low.place, low.unlock)?
+    };
+    let request = Verify {
+        selection: selection(low.select)?,
+        session: one_session(low.session)?,
+        strict: low.session_strict.is_none_or(|switch| switch.0),
+    };
+    Ok((common, Request::Verify(request)))
+}
+
+fn list(low: low::List) -> Meaning {
+    let common = common(low.place, low.unlock)?;
+    let volumes = once(low.volumes);
+    let session = match low.session {
+        None => None,
+        some => Some(one_session(some)?),
+    };
+    let what = match (volumes.as_slice(), session) {
+        ([], None) => Listing::Volumes,
+        ([], Some(session)) => Listing::Content(session),
+        ([volume], None) => Listing::Sessions(volume.clone()),
+        ([volume], Some(session)) => Listing::VolumeIn(volume.clone(), session),
+        _ => {
+            return Err(UsageError::new(
+                "list shows one volume at a time",
+                "name one, or none for all of them",
+            ));
+        }
+    };
+    let request = List {
+        what,
+        tags: low.tag.is_some(),
+        tagged: low.tag.flatten(),
+    };
+    Ok((common, Request::List(request)))
+}
+
+fn add(low: low::Add) -> Meaning {
+    let common = Common {
+        dry_run: low.dry_run,
+        ..common(low.place, low.unlock)?
+    };
+    let volumes = once(low.volumes);
+    if volumes.is_empty() {
+        return Err(UsageError::new(
+            "add needs a volume's name",
+            "give at least one",
+        ));
+    }
+    if volumes.len() > 1 && low.volume_desc.is_some() {
+        return Err(UsageError::new(
+            "--volume-desc describes one volume",
+            "add the volumes one by one",
+        ));
+    }
+    let request = Add {
+        volumes,
+        description: low.volume_desc,
+    };
+    Ok((common, Request::Add(request)))
+}
+
+fn delete(low: low::Delete) -> Meaning {
+    let common = Common {
+        dry_run: low.dry_run,
+        ..common(low.place, low.unlock)?
+    };
+    let volumes = once(low.volumes);
+    let [volume] = volumes.as_slice() else {
+        return Err(UsageError::new(
+            "delete removes one volume at a time",
+            "name exactly one",
+        ));
+    };
+    if common.unattended && !low.force && !common.dry_run {
+        return Err(UsageError::new(
+            "delete asks first, and --unattended allows no question",
+            "add --force if it is really meant",
+        ));
+    }
+    let request = Delete {
+        volume: volume.clone(),
+        force: low.force,
+    };
+    Ok((common, Request::Delete(request)))
+}
+
+fn rename(low: low::Rename) -> Meaning {
+    let common = Common {
+        dry_run: low.dry_run,
+        ..common(low.place, low.unlock)?
+    };
+    let [old, new] = low.volumes.as_slice() else {
+        return Err(UsageError::new(
+            "rename needs two names",
+            "write nacre rename OLD NEW",
+        ));
+    };
+    if old == new {
+        return Err(UsageError::new(
+            "the two names are the same",
+            "give another new name",
+        ));
+    }
+    let request = Rename {
+        old: old.clone(),
+        new: new.clone(),
+    };
+    Ok((common, Request::Rename(request)))
+}
+
+fn selection(select: low::Select) -> Result<Selection, UsageError> {
+    let volumes = once(select.volumes);
+    if volumes.is_empty() && !select.all {
+        return Err(UsageError::new(
+            "no volume is named",
+            "name some, or give --all",
+        ));
+    }
+    if !select.all && volumes.iter().all(|name| select.volex.contains(name)) {
+        return Err(no_volumes_left());
+    }
+    Ok(Selection {
+        volumes,
+        all: select.all,
+        excluded: select.volex,
+    })
+}
+
+fn one_session(selector: Option<SessionSelector>) -> Result<SessionPoint, UsageError> {
+    match selector {
+        None => Ok(SessionPoint::Newest),
+        Some(SessionSelector::One(point)) => Ok(point),
+        Some(SessionSelector::Range(..)) => Err(UsageError::new(
+            "this command takes one session, not a range",
+            "give --session=YYYYMMDD-HHMMSS, ^TAG or newest",
+        )),
+    }
+}
+
+/// Each name once, in the order of its first mention.
+fn once(names: Vec<VolumeName>) -> Vec<VolumeName> {
+    let mut seen = BTreeSet::new();
+    names
+        .into_iter()
+        .filter(|name| seen.insert(name.clone()))
+        .collect()
+}

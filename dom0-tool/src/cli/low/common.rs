@@ -1,0 +1,60 @@
+//! Options that most commands have.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+use crate::cli::target::Target;
+use crate::cli::values::Remember;
+
+/// Where the archive is, and how the program talks.
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // Each is a switch of the command line.
+pub struct Place {
+    /// Where the archive is: file:/PATH
+    #[arg(long, value_name = "URL", help_heading = "Archive")]
+    pub dest: Vec<Target>,
+    /// Folder for what this machine remembers of archives [default: /var/lib/nacre]
+    #[arg(long, value_name = "DIR", help_heading = "Archive")]
+    pub meta_dir: Option<PathBuf>,
+    /// Read this ini instead of /etc/nacre/nacre.ini
+    #[arg(long, value_name = "FILE", help_heading = "Archive")]
+    pub config: Option<PathBuf>,
+    /// Never ask; what would need a yes is refused unless --force
+    #[arg(long, short = 'u', action = ArgAction::SetTrue, overrides_with = "unattended", help_heading = "Output")]
+    pub unattended: bool,
+    /// Say nothing but warnings and errors
+    #[arg(long, short = 'q', action = ArgAction::SetTrue, overrides_with = "quiet", help_heading = "Output")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(long, short = 'v', action = ArgAction::SetTrue, overrides_with = "verbose", help_heading = "Output")]
+    pub verbose: bool,
+    /// Say everything, for those who look for a fault
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "debug", help_heading = "Output")]
+    pub debug: bool,
+    /// Write JSON, one object a line
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "json", help_heading = "Output")]
+    pub json: bool,
+}
+
+/// How the archive is opened.
+#[derive(Debug, Args)]
+pub struct Unlock {
+    /// Take the passphrase from the output of this command
+    #[arg(long, value_name = "CMD", help_heading = "Key")]
+    pub passcmd: Option<String>,
+    /// Open the archive with this key file
+    #[arg(long, value_name = "FILE", help_heading = "Key")]
+    pub key_file: Option<PathBuf>,
+    /// Minutes to remember the key, 0 to 60; -1 forgets it [default: 5]
+    #[arg(
+        long,
+        value_name = "MIN",
+        allow_hyphen_values = true,
+        help_heading = "Key"
+    )]
+    pub authmin: Option<Remember>,
+    /// Accept a store that shows an older state than this machine remembers
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "force_allow_rollback", help_heading = "Key")]
+    pub force_allow_rollback: bool,
+}

@@ -1,0 +1,57 @@
+//! What was typed: the definition of the command line, from which help, completions and man pages are made too.
+//!
+//! Nothing is required and nothing excludes anything here, because the ini may still add to it; what it all means
+//! is decided in `high`.
+
+mod common;
+mod volumes;
+
+use clap::{Parser, Subcommand};
+
+pub use common::{Place, Unlock};
+pub use volumes::{Add, ArchInit, Delete, List, Receive, Rename, Select, Send, Verify};
+
+/// Backs up disk volumes in thin, encrypted, incremental layers to a place that need not be trusted
+#[derive(Debug, Parser)]
+#[command(
+    name = "nacre",
+    bin_name = "nacre",
+    version = super::version::LINE,
+    disable_help_subcommand = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    infer_long_args = false,
+    override_usage = "nacre [OPTIONS] COMMAND [VOLUMES] [OPTIONS]",
+    after_help = "`nacre COMMAND --help` shows the options of a command. They may stand before or behind it.\n\
+                  Every switch has a --no- form that undoes what /etc/nacre/nacre.ini says.",
+    max_term_width = 100
+)]
+pub struct Low {
+    /// The command.
+    #[command(subcommand)]
+    pub command: LowCommand,
+}
+
+/// The commands of this release.
+#[derive(Debug, Subcommand)]
+#[command(rename_all = "kebab-case")]
+pub enum LowCommand {
+    /// Create an archive at --dest
+    ArchInit(ArchInit),
+    /// Store a session of volumes: what changed since the last one
+    Send(Send),
+    /// Write volumes of a session back
+    Receive(Receive),
+    /// Show volumes, sessions, or what is in a session
+    List(List),
+    /// Read volumes of a session back and check every byte, without writing
+    Verify(Verify),
+    /// Enter volumes into the archive, as yet without data
+    Add(Add),
+    /// Remove a volume and all its sessions from the archive
+    Delete(Delete),
+    /// Give a volume of the archive another name
+    Rename(Rename),
+    /// Show the versions of the program and of the archive format
+    Version,
+}

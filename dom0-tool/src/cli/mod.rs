@@ -1,0 +1,39 @@
+//! The command line: what may be typed, and what it means.
+//!
+//! [`Typed`] is what was typed; [`Typed::request`] adds what the ini says and yields an [`Invocation`], in which
+//! nothing is left to guess.
+
+mod arrange;
+mod catalog;
+mod error;
+mod exit;
+mod high;
+mod later;
+mod low;
+mod request;
+mod session;
+mod target;
+mod typed;
+mod values;
+mod version;
+mod volume;
+
+pub use catalog::Kind;
+pub use error::{BadValue, Early, UsageError};
+pub use exit::Exit;
+pub use later::Release;
+pub use request::{
+    Add, ArchInit, Common, Delete, Invocation, List, Listing, Receive, Rename, Request, Selection,
+    Send, Verbosity, Verify, WriteMode,
+};
+pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};
+pub use target::{FileSystemUuid, QubeName, RemotePath, SshHost, Target};
+pub use typed::{Preset, Typed};
+pub use values::{ChunkFactor, Compression, Encryption, HashType, Remember, Switch};
+pub use version::{FORMAT as FORMAT_VERSION, LINE as VERSION_LINE};
+pub use volume::{Description, Import, VolumeName};
+
+/// The definition of the command line, for man pages and completions.
+pub fn definition() -> clap::Command {
+    <low::Low as clap::CommandFactory>::command()
+}

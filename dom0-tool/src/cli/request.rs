@@ -1,0 +1,242 @@
+//! What is to be done: complete, checked, with every default in its place.
+
+use std::num::NonZeroU8;
+use std::path::PathBuf;
+
+use super::session::{SessionPoint, TagId, TagWish};
+use super::target::Target;
+use super::values::{ChunkFactor, Compression, Encryption, HashType, Remember};
+use super::volume::{Description, Import, VolumeName};
+
+/// A command line, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// What most commands need.
+    pub common: Common,
+    /// The command.
+    pub request: Request,
+    /// What to tell the user before it begins.
+    pub notices: Vec<String>,
+}
+
+/// What most commands need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Common {
+    /// Where the archive is. At least one, but for `version`; in this release exactly one, a `Target::File`.
+    pub targets: Vec<Target>,
+    /// `--meta-dir`, if it was given.
+    pub meta_dir: Option<PathBuf>,
+    /// `--passcmd`: a command for `sh -c` that prints the passphrase.
+    pub passcmd: Option<String>,
+    /// `--key-file`: with `arch-init` a slot is made for it, otherwise the archive is opened with it.
+    pub key_file: Option<PathBuf>,
+    /// `--authmin`.
+    pub remember: Remember,
+    /// Nobody is to be asked.
+    pub unattended: bool,
+    /// An older state of the store is to be accepted.
+    pub allow_rollback: bool,
+    /// How much is said.
+    pub verbosity: Verbosity,
+    /// JSON lines instead of text.
+    pub json: bool,
+    /// Worker threads; `None` is one for each processor.
+    pub threads: Option<NonZeroU8>,
+    /// Compute and print the plan, change nothing.
+    pub dry_run: bool,
+}
+
+impl Common {
+    /// The path of the archive's folder.
+    pub fn file_target(&self) -> Option<&std::path::Path> {
+        match self.targets.first() {
+            Some(Target::File(path)) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Warnings and errors.
+    Quiet,
+    /// Progress and summary too.
+    Normal,
+    /// Details too.
+    Verbose,
+    /// Everything.
+    Debug,
+}
+
+/// The command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `arch-init`
+    ArchInit(ArchInit),
+    /// `send`
+    Send(Send),
+    /// `receive`
+    Receive(Receive),
+    /// `verify`
+    Verify(Verify),
+    /// `list`
+    List(List),
+    /// `add`
+    Add(Add),
+    /// `delete`
+    Delete(Delete),
+    /// `rename`
+    Rename(Rename),
+    /// `version`
+    Version,
+}
+
+/// Make an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchInit {
+    /// On or off.
+    pub encryption: Encryption,
+    /// What new items are compressed with.
+    pub compression: Compression,
+    /// How chunks are named.
+    pub hash_type: HashType,
+    /// The size of a chunk.
+    pub chunk_factor: ChunkFactor,
+}
+
+/// Which volumes of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// Those named, in order, each once. Not empty unless `all`.
+    pub volumes: Vec<VolumeName>,
+    /// All that the archive has.
+    pub all: bool,
+    /// Left out, also if they were named.
+    pub excluded: Vec<VolumeName>,
+}
+
+impl Selection {
+    /// The volumes meant, given those that there are; the names that there are not come second.
+    pub fn resolve<'a>(&'a self, known: &'a [String]) -> (Vec<&'a str>, Vec<&'a str>) {
+        let excluded = |name: &str| self.excluded.iter().any(|out| out.as_str() == name);
+        let named = self.volumes.iter().map(VolumeName::as_str);
+        let (mut found, missing): (Vec<&str>, Vec<&str>) = named
+            .filter(|name| !excluded(name))
+            .partition(|name| known.iter().any(|there| there == name));
+        if self.all {
+            let others: Vec<&str> = known
+                .iter()
+                .map(String::as_str)
+                .filter(|name| !excluded(name) && !found.contains(name))
+                .collect();
+            found.extend(others);
+        }
+        (found, missing)
+    }
+}
+
+/// Store a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// What is read, each volume once, those of `--volex` taken out. Not empty.
+    pub imports: Vec<Import>,
+    /// Tags of the session.
+    pub tags: Vec<TagWish>,
+    /// Look for chunks in the whole domain.
+    pub dedup: bool,
+    /// Unchanged volumes get a session too.
+    pub send_unchanged: bool,
+}
+
+/// Write volumes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receive {
+    /// The volume. In this release one at a time, because only `--save-to` says where to.
+    pub volume: VolumeName,
+    /// Which session.
+    pub session: SessionPoint,
+    /// The exact session, or an error; otherwise the next older one that has the volume will do.
+    pub strict: bool,
+    /// The file or device written to.
+    pub save_to: PathBuf,
+    /// How what is there is treated.
+    pub mode: WriteMode,
+    /// Damaged ranges are left out and named.
+    pub skip_corrupt: bool,
+    /// Overwrite without asking.
+    pub force: bool,
+}
+
+/// How what is at the goal is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteMode {
+    /// It stays until the new content is complete and synced, then it is replaced.
+    Replace,
+    /// In place: read and compared first; only what differs is fetched and written.
+    Sparse,
+    /// In place: everything is fetched; only what differs is written.
+    SparseWrite,
+}
+
+/// Read volumes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// Which volumes.
+    pub selection: Selection,
+    /// Which session.
+    pub session: SessionPoint,
+    /// As with `Receive`.
+    pub strict: bool,
+}
+
+/// Show what there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// What is shown.
+    pub what: Listing,
+    /// Tags are shown.
+    pub tags: bool,
+    /// Only sessions with this tag.
+    pub tagged: Option<TagId>,
+}
+
+/// What `list` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// The volumes.
+    Volumes,
+    /// The sessions of a volume.
+    Sessions(VolumeName),
+    /// The volumes in a session.
+    Content(SessionPoint),
+    /// One volume in a session.
+    VolumeIn(VolumeName, SessionPoint),
+}
+
+/// Enter names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Add {
+    /// The names, each once. Not empty.
+    pub volumes: Vec<VolumeName>,
+    /// A remark, if there is one volume.
+    pub description: Option<Description>,
+}
+
+/// Remove a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// The volume.
+    pub volume: VolumeName,
+    /// Without asking.
+    pub force: bool,
+}
+
+/// Rename a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rename {
+    /// The name it has.
+    pub old: VolumeName,
+    /// The name it is to have; another one.
+    pub new: VolumeName,
+}

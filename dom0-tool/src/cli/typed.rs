@@ -1,0 +1,202 @@
+//! The command line in two steps: what was typed, and then, with what the ini adds, what it means.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, FromArgMatches};
+
+use super::arrange::arrange;
+use super::catalog::{Catalog, Kind};
+use super::error::{Early, UsageError};
+use super::high;
+use super::low::Low;
+use super::request::Invocation;
+
+/// What an ini says about one option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// The option's long name, without dashes.
+    pub option: String,
+    /// Its values; `1` or `0` for a switch.
+    pub values: Vec<String>,
+    /// Where it says so: file and line.
+    pub place: String,
+}
+
+/// Options of which what was typed beats what the ini says of the others.
+const RIVALS: &[&[&str]] = &[&["quiet", "verbose", "debug"], &["sparse", "sparse-write"]];
+
+/// A command line as it was typed: every word is known, its meaning is not.
+#[derive(Debug)]
+pub struct Typed {
+    catalog: Catalog,
+    argv: Vec<OsString>,
+    negated: BTreeSet<String>,
+    notices: Vec<String>,
+    command: String,
+    matches: ArgMatches,
+}
+
+impl Typed {
+    /// Reads a command line, whose first word is the program.
+    pub fn new(args: Vec<OsString>) -> Result<Self, Early> {
+        let catalog = Catalog::new();
+        let arranged = arrange(args, &catalog)?;
+        let matches = parse(&catalog, &arranged.argv)?;
+        let Some((command, matches)) = matches.subcommand() else {
+            return Err(Early::Help(
+                catalog.root().clone().render_help().to_string(),
+            ));
+        };
+        Ok(Self {
+            command: command.to_owned(),
+            matches: matches.clone(),
+            argv: arranged.argv,
+            negated: arranged.negated,
+            notices: arranged.notices,
+            catalog,
+        })
+    }
+
+    /// The file of `--config`.
+    pub fn config(&self) -> Option<&Path> {
+        let given = self.matches.try_get_one::<PathBuf>("config").ok()?;
+        given.map(PathBuf::as_path)
+    }
+
+    /// The options that an ini may set.
+    pub fn options(&self) -> Vec<(String, Kind)> {
+        let names = self.catalog.names();
+        names.map(|(name, kind)| (name.to_owned(), kind)).collect()
+    }
+
+    /// What is to be done. Every preset is checked, also those of options that this command does not have.
+    pub fn request(mut self, presets: &[Preset]) -> Result<Invocation, Early> {
+        let mut added = Vec::new();
+        for preset in presets {
+            let words = self.words(preset)?;
+            if self.counts(&preset.option) {
+                added.extend(words);
+            }
+        }
+        // Behind the command, before what was typed: a `--` there must not swallow them.
+        self.argv.splice(2..2, added);
+        let matches = parse(&self.catalog, &self.argv)?;
+        let low = Low::from_arg_matches(&matches).map_err(|error| early(&error))?;
+        let (common, request) = high::meaning(low.command)?;
+        Ok(Invocation {
+            common,
+            request,
+            notices: self.notices,
+        })
+    }
+
+    /// A preset as words of a command line, each value tried on its own so that an error can say where it stands.
+    fn words(&self, preset: &Preset) -> Result<Vec<OsString>, UsageError> {
+        let Preset {
+            option,
+            values,
+            place,
+        } = preset;
+        let at = |what: String, remedy: &str| UsageError::new(format!("{place}: {what}"), remedy);
+        let words: Vec<OsString> = match (self.catalog.kind(option), values.as_slice()) {
+            (Some(Kind::Switch), [one]) if one == "1" => vec![format!("--{option}").into()],
+            (Some(Kind::Switch), [zero]) if zero == "0" => Vec::new(),
+            (Some(Kind::Switch), _) => {
+                return Err(at(
+                    format!("{option} is a switch"),
+                    "write 1 to turn it on, 0 to turn it off",
+                ));
+            }
+            (Some(Kind::Value), [_]) | (Some(Kind::Values), _) => values
+                .iter()
+                .map(|value| OsString::from(format!("--{option}={value}")))
+                .collect(),
+            (Some(Kind::Value), _) => {
+                return Err(at(format!("{option} takes one value"), "leave one line"));
+            }
+            (None, _) => return Err(at(format!("there is no option {option}"), "remove it")),
+        };
+        for word in &words {
+            self.try_alone(option, word).map_err(|why| {
+                at(
+                    format!("the value of {option} is not right: {why}"),
+                    "correct that line",
+                )
+            })?;
+        }
+        Ok(words)
+    }
+
+    /// Whether a preset is to be used: the command has the option, and what was typed does not say otherwise.
+    fn counts(&self, option: &str) -> bool {
+        let typed = |long: &str| {
+            let Some(sub) = self.catalog.root().find_subcommand(&self.command) else {
+                return false;
+            };
+            let arg = sub.get_arguments().find(|arg| arg.get_long() == Some(long));
+            arg.is_some_and(|arg| {
+                self.matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+            })
+        };
+        let sub = self.catalog.root().find_subcommand(&self.command);
+        let known = sub.is_some_and(|sub| {
+            sub.get_arguments()
+                .any(|arg| arg.get_long() == Some(option))
+        });
+        let rivals = RIVALS.iter().filter(|group| group.contains(&option));
+        let beaten = typed(option)
+            || rivals
+                .flat_map(|group| group.iter())
+                .any(|rival| typed(rival));
+        known && !beaten && !self.negated.contains(option)
+    }
+
+    /// Lets the parser look at one word; says why it does not like it.
+    fn try_alone(&self, option: &str, word: &OsString) -> Result<(), String> {
+        let subs = self.catalog.root().get_subcommands();
+        for sub in subs {
+            let has = sub
+                .get_arguments()
+                .any(|arg| arg.get_long() == Some(option));
+            if has {
+                let argv = [OsString::from("nacre"), sub.get_name().into(), word.clone()];
+                if let Err(error) = self.catalog.root().clone().try_get_matches_from(argv) {
+                    return Err(first_line(&error));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The parser's own sentence, without its usage lines.
+fn first_line(error: &clap::Error) -> String {
+    use std::error::Error as _;
+    if let Some(source) = error.source() {
+        return source.to_string();
+    }
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_start_matches("error: ").to_owned()
+}
+
+fn parse(catalog: &Catalog, argv: &[OsString]) -> Result<ArgMatches, Early> {
+    let root = catalog.root().clone();
+    root.try_get_matches_from(argv)
+        .map_err(|error| early(&error))
+}
+
+fn early(error: &clap::Error) -> Early {
+    use clap::error::ErrorKind;
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Early::Show(text),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            Early::Help(text)
+        }
+        _ => Early::Parser(text),
+    }
+}
