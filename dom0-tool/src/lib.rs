@@ -1,6 +1,9 @@
 //! The program `nacre` as a library: joints, store client, sources, backup, restore, command line.
 
 pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod entry;
 pub mod joints;
 pub mod source;
 pub mod store;

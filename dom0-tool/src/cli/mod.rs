@@ -21,7 +21,7 @@ mod volume;
 pub use catalog::Kind;
 pub use error::{BadValue, Early, UsageError};
 pub use exit::Exit;
-pub use later::Release;
+pub use later::{Release, needless as needless_option, option as later_option};
 pub use request::{
     Add, ArchInit, Common, Delete, Invocation, List, Listing, Receive, Rename, Request, Selection,
     Send, Verbosity, Verify, WriteMode,

@@ -66,10 +66,20 @@ impl Typed {
         given.map(PathBuf::as_path)
     }
 
+    /// Whether the command has options that an ini could set.
+    pub fn uses_ini(&self) -> bool {
+        self.matches.try_contains_id("config").is_ok()
+    }
+
     /// The options that an ini may set.
     pub fn options(&self) -> Vec<(String, Kind)> {
         let names = self.catalog.names();
         names.map(|(name, kind)| (name.to_owned(), kind)).collect()
+    }
+
+    /// Adds to what is told before the command begins.
+    pub fn notice(&mut self, notices: Vec<String>) {
+        self.notices.extend(notices);
     }
 
     /// What is to be done. Every preset is checked, also those of options that this command does not have.

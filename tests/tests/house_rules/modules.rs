@@ -92,6 +92,13 @@ const RULES: &[(&str, Rule)] = &[
     ),
     // The program's own implementations of Monitor, KeyPrompt and StateDir.
     (
+        "clock",
+        Rule {
+            modules: &["joints"],
+            crates: &["core"],
+        },
+    ),
+    (
         "report",
         Rule {
             modules: &["joints"],
@@ -115,7 +122,7 @@ const RULES: &[(&str, Rule)] = &[
 ];
 
 /// Modules that put the others together, and may therefore use every one of them.
-const GLUE: &[&str] = &["app", "lib", "main"];
+const GLUE: &[&str] = &["app", "entry", "lib", "main"];
 
 /// Crates of ours, as they are named in paths.
 const OUR_CRATES: &[(&str, &str)] = &[

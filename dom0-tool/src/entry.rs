@@ -1,0 +1,82 @@
+//! From the words of the shell to a checked invocation: the command line and the ini, put together.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use crate::cli::{
+    Early, Exit, Invocation, Preset, Typed, UsageError, later_option, needless_option,
+};
+use crate::config::{self, ConfigError, OptionKind};
+
+/// Reads the command line and the ini. `version` and help do not look at the ini, so that a broken one does not hide them.
+pub fn understand(args: Vec<OsString>) -> Result<Invocation, Early> {
+    let mut typed = Typed::new(args)?;
+    if !typed.uses_ini() {
+        return typed.request(&[]);
+    }
+    let (presets, notices) = presets(&typed).map_err(|error| ini_error(&error))?;
+    typed.notice(notices);
+    typed.request(&presets)
+}
+
+fn presets(typed: &Typed) -> Result<(Vec<Preset>, Vec<String>), ConfigError> {
+    let ini = config::load(typed.config())?;
+    let options = typed.options();
+    let known: Vec<&str> = options.iter().map(|(name, _)| name.as_str()).collect();
+    let kind = |key: &str| {
+        if known.contains(&key) {
+            OptionKind::Known
+        } else if let Some(notice) = needless_option(key) {
+            OptionKind::Needless(notice)
+        } else if let Some(UsageError { what, remedy }) = later_option(key) {
+            OptionKind::Later(what, remedy)
+        } else {
+            OptionKind::Unknown
+        }
+    };
+    let (settings, notices) = config::check(&ini, &kind, &known)?;
+    let presets = settings.into_iter().map(|setting| Preset {
+        option: setting.key,
+        values: setting.values,
+        place: setting.place,
+    });
+    Ok((presets.collect(), notices))
+}
+
+fn ini_error(error: &ConfigError) -> Early {
+    let text = error.to_string();
+    let (what, remedy) = text.split_once("; ").unwrap_or((&text, ""));
+    Early::Usage(UsageError::new(what, remedy))
+}
+
+/// Prints why there is no command to carry out. A closed pipe is no reason to complain.
+pub fn tell(early: &Early) -> Exit {
+    match early {
+        Early::Show(text) => show(text),
+        Early::Help(text) | Early::Parser(text) => {
+            // Nobody is left to tell if this fails.
+            drop(std::io::stderr().lock().write_all(text.as_bytes()));
+            Exit::Usage
+        }
+        Early::Usage(error) => fail(&error.to_string(), Exit::Usage),
+    }
+}
+
+/// Prints what was asked for on standard output. A full disk or another fault there is an error, a closed pipe is not.
+pub fn show(text: &str) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => fail(
+            &format!("the output cannot be written ({error}); look at where it goes"),
+            Exit::Nothing,
+        ),
+        _ => Exit::Done,
+    }
+}
+
+/// Prints an error on standard error and hands the exit code on.
+pub fn fail(text: &str, exit: Exit) -> Exit {
+    // Nobody is left to tell if this fails.
+    drop(writeln!(std::io::stderr().lock(), "error: {text}"));
+    exit
+}
