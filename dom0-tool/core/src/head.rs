@@ -1,6 +1,9 @@
 //! The head: the small sealed object that names everything else (doc/FORMAT.md, section 8).
 
 mod codec;
+mod sealed;
+
+pub use sealed::HeadKeys;
 
 use crate::bytes::is_text;
 use crate::error::{FormatError, Result};

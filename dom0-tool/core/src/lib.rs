@@ -18,6 +18,7 @@ pub mod bytes;
 pub mod compress;
 pub mod entropy;
 pub mod error;
+pub mod freshness;
 pub mod hash;
 pub mod head;
 pub mod ids;
