@@ -9,7 +9,7 @@ use nacre::joints::{
 };
 use nacre_core::object_name::{ObjectClass, ObjectName};
 
-type Objects = BTreeMap<ObjectName, Arc<Vec<u8>>>;
+pub(crate) type Objects = BTreeMap<ObjectName, Arc<Vec<u8>>>;
 
 /// A store in memory. Clones share the objects: one of them is what a second helper on the same directory would see.
 #[derive(Clone, Default)]
@@ -58,8 +58,13 @@ impl MemoryStore {
     /// A store of its own with the same objects now.
     #[must_use]
     pub fn fork(&self) -> Self {
+        self.holding(self.lock().clone())
+    }
+
+    /// A store of its own, of the same make, with these objects.
+    pub(crate) fn holding(&self, objects: Objects) -> Self {
         Self {
-            objects: Arc::new(Mutex::new(self.lock().clone())),
+            objects: Arc::new(Mutex::new(objects)),
             ..*self
         }
     }
@@ -134,6 +139,16 @@ fn slice(name: ObjectName, bytes: &[u8], range: ByteRange) -> Result<&[u8], Stor
             );
             StoreError::new(StoreErrorKind::OutOfRange, Some(name), detail)
         })
+}
+
+/// What a punch leaves in memory. Ranges beyond the end are passed over.
+pub(crate) fn fill_hole(bytes: &mut [u8], range: ByteRange) {
+    let start = usize::try_from(range.offset).ok();
+    let end = start.and_then(|start| start.checked_add(range.length as usize));
+    let range = start.zip(end).map(|(start, end)| start..end);
+    if let Some(hole) = range.and_then(|range| bytes.get_mut(range)) {
+        hole.fill(0xde);
+    }
 }
 
 struct MemoryPut<'a> {
@@ -226,10 +241,7 @@ impl Store for MemoryStore {
         }
         let mut bytes = object.to_vec();
         for range in ranges {
-            let start = usize::try_from(range.offset).unwrap_or(usize::MAX);
-            if let Some(hole) = bytes.get_mut(start..start + range.length as usize) {
-                hole.fill(0xde);
-            }
+            fill_hole(&mut bytes, *range);
         }
         self.lock().insert(name, Arc::new(bytes));
         Ok(())

@@ -222,7 +222,7 @@ impl Store for Client {
                 buffers,
                 at: (0, 0),
             });
-            let request = Request::Get(wire_name, ranges_to_wire(some));
+            let request = Request::Get(wire_name, ranges_to_wire(name, some)?);
             match self.link.ask(Some(name), &request, expect)? {
                 Answer::Got(buffers) => all.extend(buffers),
                 _ => return Err(wrong_answer()),
@@ -300,7 +300,7 @@ impl Store for Client {
 
     fn punch(&self, name: ObjectName, ranges: &[ByteRange]) -> Result<(), StoreError> {
         for some in ranges.chunks(MAX_RANGES) {
-            let request = Request::Punch(to_wire(name)?, ranges_to_wire(some));
+            let request = Request::Punch(to_wire(name)?, ranges_to_wire(name, some)?);
             self.link.ask_done(Some(name), &request)?;
         }
         Ok(())
@@ -308,20 +308,30 @@ impl Store for Client {
 
     fn copy(&self, name: ObjectName, pieces: &[CopyPiece]) -> Result<PutOutcome, StoreError> {
         let mut put = Box::new(WirePut::begin(&self.link, name)?);
-        for piece in pieces {
-            match piece {
-                CopyPiece::Range(from, range) => {
-                    put.copy(to_wire(*from)?, &ranges_to_wire(&[*range]))?;
+        let mut rest = pieces;
+        while let Some(first) = rest.first() {
+            match first {
+                CopyPiece::Range(from, _) => {
+                    // Ranges of the same object travel together.
+                    let ranges: Vec<_> = rest
+                        .iter()
+                        .map_while(|piece| match piece {
+                            CopyPiece::Range(same, range) if same == from => Some(*range),
+                            _ => None,
+                        })
+                        .collect();
+                    put.copy(to_wire(*from)?, &ranges_to_wire(*from, &ranges)?)?;
+                    rest = rest.get(ranges.len()..).unwrap_or(&[]);
                 }
                 CopyPiece::Inline(bytes) if bytes.len() > MAX_INLINE => {
                     let detail = "an inline piece of a copy is too large";
-                    return Err(StoreError::new(
-                        StoreErrorKind::TooLarge,
-                        Some(name),
-                        detail,
-                    ));
+                    let kind = StoreErrorKind::TooLarge;
+                    return Err(StoreError::new(kind, Some(name), detail));
                 }
-                CopyPiece::Inline(bytes) => put.write(bytes)?,
+                CopyPiece::Inline(bytes) => {
+                    put.write(bytes)?;
+                    rest = rest.get(1..).unwrap_or(&[]);
+                }
             }
         }
         put.finish()?.wait()

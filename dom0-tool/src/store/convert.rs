@@ -28,14 +28,23 @@ pub(super) fn class_to_wire(class: ObjectClass) -> Class {
     }
 }
 
-pub(super) fn ranges_to_wire(ranges: &[ByteRange]) -> Vec<Range> {
-    ranges
-        .iter()
-        .map(|range| Range {
+/// The ranges for the wire, which refuses those that end beyond all numbers.
+pub(super) fn ranges_to_wire(
+    name: ObjectName,
+    ranges: &[ByteRange],
+) -> Result<Vec<Range>, StoreError> {
+    let convert = |range: &ByteRange| {
+        let range = Range {
             offset: range.offset,
             length: range.length,
-        })
-        .collect()
+        };
+        range.end().map(|_| range)
+    };
+    let ranges: Option<Vec<_>> = ranges.iter().map(convert).collect();
+    ranges.ok_or_else(|| {
+        let detail = "a range ends beyond all numbers";
+        StoreError::new(StoreErrorKind::OutOfRange, Some(name), detail)
+    })
 }
 
 /// An error that the helper reported.
