@@ -25,7 +25,7 @@ enum Change {
 /// They are counted from 0. A test runs a script once to learn the number of steps, then once for each step with
 /// `crash_at(step)`, and looks at what `crash(seed)` left:
 ///
-/// ```ignore
+/// ```text
 /// for step in 0..steps {
 ///     let store = FaultyStore::on(start.fork()).crash_at(step);
 ///     let acknowledged = script(&store);          // ends with an error of kind `Died`

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nacre_core::object_name::{ObjectClass, ObjectName};
 use nacre_wire::limits::{MAX_DATA, MAX_NAMES, MAX_PUTS, MAX_RANGES, MAX_REQUESTS};
@@ -26,6 +26,8 @@ use crate::joints::{
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Objects that `get_many` reads at the same time.
 const GETS_AT_ONCE: usize = 8;
+/// Objects of one class that an archive can have: 256 TiB of full packs. A listing that goes on is a trick.
+const MAX_LISTED: usize = 4 << 20;
 /// Longest inline piece of a copy.
 const MAX_INLINE: usize = 1 << 20;
 
@@ -129,6 +131,13 @@ impl Client {
         self.farewell(patience)
     }
 
+    fn say_goodbye(&self, deadline: Instant) -> Result<(), StoreError> {
+        let connection = &self.link.connection;
+        let id = connection.enter(None, Expect::Done)?;
+        self.link.request(id, &Request::Bye)?;
+        connection.answer_by(id, Some(deadline)).map(drop)
+    }
+
     fn farewell(&self, patience: Duration) -> Result<(), StoreError> {
         let reader = self
             .reader
@@ -136,7 +145,7 @@ impl Client {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(reader) = reader else { return Ok(()) };
-        let said = self.link.ask_done(None, &Request::Bye);
+        let said = self.say_goodbye(Instant::now() + patience);
         self.link.output.close();
         let status = said.is_ok().then(|| self.child.wait(patience)).flatten();
         self.link.connection.fail(closed());
@@ -275,8 +284,15 @@ impl Store for Client {
         let id = connection.enter(None, expect)?;
         let _forget = Abandon(connection, id);
         self.link.request(id, &Request::List(class))?;
+        let mut count = 0;
         loop {
             let (entries, ended) = next_entries(connection, id)?;
+            count += entries.len();
+            if count > MAX_LISTED {
+                let error = protocol("a listing that does not end");
+                connection.fail(error.clone());
+                return Err(error);
+            }
             for entry in entries {
                 each(from_wire(entry.name)?, entry.size);
             }

@@ -191,6 +191,15 @@ impl Connection {
 
     /// Waits for the answer to a request and forgets the request.
     pub(super) fn answer(&self, id: u32) -> Result<Answer, StoreError> {
+        self.answer_by(id, None)
+    }
+
+    /// The same, but not longer than until `deadline`.
+    pub(super) fn answer_by(
+        &self,
+        id: u32,
+        deadline: Option<Instant>,
+    ) -> Result<Answer, StoreError> {
         let mut state = self.lock();
         loop {
             let slot = state.slots.get_mut(&id).ok_or_else(lost)?;
@@ -204,7 +213,15 @@ impl Connection {
                 state.forget(id);
                 return Err(error);
             }
-            state = self.wait(state);
+            let now = Instant::now();
+            state = match deadline {
+                None => self.wait(state),
+                Some(deadline) if now < deadline => self.wait_timeout(state, deadline - now),
+                Some(_) => {
+                    let detail = "it did not say goodbye in time";
+                    return Err(StoreError::new(StoreErrorKind::TimedOut, object, detail));
+                }
+            };
         }
     }
 

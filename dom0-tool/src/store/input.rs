@@ -54,7 +54,11 @@ impl Read for Input {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            if self.connection.check_silence().is_err() || self.connection.lock().failed.is_some() {
+            // The reason is entered here, while it is true: a moment later somebody may begin to wait anew.
+            if let Err(error) = self.connection.check_silence() {
+                self.connection.fail(error);
+            }
+            if self.connection.lock().failed.is_some() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }

@@ -133,8 +133,3 @@ impl Drop for Waiting<'_> {
 
 /// How long the reading thread may take to find the reason of an end.
 const GRACE: Duration = Duration::from_secs(3);
-
-/// What is said where the reason of an end is not known.
-pub(super) fn unknown_end() -> StoreError {
-    StoreError::new(StoreErrorKind::Died, None, "it ended without a reason")
-}

@@ -49,9 +49,9 @@ pub(super) fn read_all(input: Input, connection: &Connection, child: &Arc<ChildP
             error
         }
         End::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+            // `Input` has entered the reason, or somebody else has.
             child.kill();
-            let silence = connection.check_silence().err();
-            silence.unwrap_or_else(super::output::unknown_end)
+            closed()
         }
         // The end of the child's output: it has ended, or will.
         End::Io(_) => {
