@@ -69,7 +69,8 @@ impl Directory {
         let Some(folder) = self.folders.existing(name)? else {
             return Ok(None);
         };
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // A pipe that somebody put in the place of an object must not hold us.
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         match rustix::fs::openat(folder, name.file(), flags, Mode::empty()) {
             Ok(file) => Ok(Some(file)),
             Err(Errno::NOENT) => Ok(None),

@@ -99,6 +99,9 @@ impl Reply {
             Kind::StatIs => {
                 let there = decode_flag(cursor.u8()?)?;
                 let size = cursor.u64()?;
+                if !there && size != 0 {
+                    return Err(Malformed("an object that is not there has a size"));
+                }
                 Self::StatIs(there.then_some(size))
             }
             Kind::ListPart => Self::ListPart(decode_entries(&mut cursor)?),
