@@ -6,4 +6,6 @@ pub mod config;
 pub mod entry;
 pub mod joints;
 pub mod source;
+pub mod state;
 pub mod store;
+pub mod unlock;
