@@ -16,6 +16,7 @@
 pub mod aead;
 pub mod bytes;
 pub mod compress;
+pub mod counters;
 pub mod entropy;
 pub mod error;
 pub mod freshness;
@@ -23,6 +24,7 @@ pub mod hash;
 pub mod head;
 pub mod ids;
 pub mod lists;
+pub mod liveness;
 #[cfg(test)]
 mod mutation;
 pub mod node;

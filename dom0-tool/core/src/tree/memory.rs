@@ -81,6 +81,10 @@ impl Shelf {
         );
     }
 
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.items.keys().copied()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }

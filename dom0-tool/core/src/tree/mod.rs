@@ -5,11 +5,13 @@
 
 mod diff;
 mod edit;
+mod lookup;
 mod records;
 mod walk;
 
 pub use diff::{Compare, Diff, DiffBatch, Difference};
 pub use edit::{Edit, EditTarget, Edited, edit};
+pub use lookup::{Found, lookup};
 pub use records::{RecordTree, StagedRecords};
 pub use walk::{Leaf, Walk, WalkBatch};
 
@@ -108,6 +110,6 @@ fn fetch<S: NodeSource>(
 }
 
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 #[cfg(test)]
 mod tests;

@@ -147,7 +147,7 @@ fn any_changes<E>(
 
 #[test]
 fn a_tree_is_like_a_map_whatever_its_history() {
-    for seed in 0..rounds(300) {
+    for seed in 0..rounds(120) {
         let mut random = Random(seed);
         let (mut shelf, mut pair) = (Shelf::default(), Pair::new(TreeKind::Chunks));
         for _ in 0..6 {
@@ -172,7 +172,7 @@ fn a_tree_is_like_a_map_whatever_its_history() {
 
 #[test]
 fn an_edit_names_every_node_and_record_that_it_drops() {
-    for seed in 0..rounds(200) {
+    for seed in 0..rounds(100) {
         let mut random = Random(seed);
         let mut shelf = Shelf::default();
         let (mut root, mut model) = (Root::Empty, Model::<Vec<u8>>::new());
@@ -226,7 +226,7 @@ fn reachable(shelf: &Shelf, root: &Root) -> usize {
 
 #[test]
 fn a_difference_is_that_of_the_maps() {
-    for seed in 0..rounds(200) {
+    for seed in 0..rounds(100) {
         let mut random = Random(seed);
         let (mut shelf, mut pair) = (Shelf::default(), Pair::new(TreeKind::Chunks));
         let mut history = vec![(Root::Empty, Model::new())];
