@@ -4,6 +4,7 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::error::{FormatError, Result};
@@ -77,6 +78,20 @@ fn hmac_sha256(key: &[u8; 32]) -> Hmac<Sha256> {
         *front = *key;
     }
     Hmac::new((&*block).into())
+}
+
+/// HMAC-SHA256, whatever the archive's hash type (the header's MAC).
+pub(crate) fn hmac_sha256_of(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
+    hmac_sha256(key)
+        .chain_update(message)
+        .finalize()
+        .into_bytes()
+        .into()
+}
+
+/// Compares secrets or MACs in a time that does not depend on where they differ.
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
 }
 
 /// A MAC in the making.

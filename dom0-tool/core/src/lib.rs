@@ -22,7 +22,9 @@ pub mod error;
 pub mod freshness;
 pub mod hash;
 pub mod head;
+pub mod header;
 pub mod ids;
+pub mod keys;
 pub mod lists;
 pub mod liveness;
 #[cfg(test)]
