@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod entry;
 pub mod joints;
+pub mod report;
 pub mod source;
 pub mod state;
 pub mod store;
