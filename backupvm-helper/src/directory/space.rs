@@ -4,6 +4,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nacre_wire::{ErrorCode, Range};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::failure::{Failure, While};
 
@@ -60,7 +61,7 @@ fn probe_file(root: BorrowedFd<'_>, file: &OwnedFd) -> Result<bool, Failure> {
     }
     let piece = vec![0x5a; PROBE_PIECE];
     for _ in 0..PROBE_LEN / PROBE_PIECE {
-        super::upload::write_all(file, &piece)?;
+        write_all(file, &piece)?;
     }
     settle(root, file)?;
     let before = free(root)?;
@@ -78,4 +79,17 @@ fn probe_file(root: BorrowedFd<'_>, file: &OwnedFd) -> Result<bool, Failure> {
 fn settle(root: BorrowedFd<'_>, file: &OwnedFd) -> Result<(), Failure> {
     rustix::fs::fsync(file).doing("fsync")?;
     rustix::fs::syncfs(root).doing("syncfs")
+}
+
+/// Writes everything or says why not.
+fn write_all(file: &OwnedFd, bytes: &[u8]) -> Result<(), Failure> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::io::write(file, rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or(&[]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Failure::kernel("write", errno)),
+        }
+    }
+    Ok(())
 }

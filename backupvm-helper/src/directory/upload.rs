@@ -61,6 +61,24 @@ impl<'a> FileUpload<'a> {
         }
     }
 
+    /// Writes everything. A file system that promised direct writes and then refuses one gets it through the page cache;
+    /// so does the rest of a direct write that was cut short.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match rustix::io::write(&self.file, rest) {
+                Ok(written) => rest = rest.get(written..).unwrap_or(&[]),
+                Err(Errno::INTR) => {}
+                Err(Errno::INVAL) if self.direct => {
+                    self.never_direct = true;
+                    self.set_direct(false)?;
+                }
+                Err(errno) => return Err(Failure::kernel("write", errno)),
+            }
+        }
+        Ok(())
+    }
+
     fn is_aligned(&self, bytes: &[u8]) -> bool {
         let block = ALIGNMENT as u64;
         bytes.as_ptr().align_offset(ALIGNMENT) == 0
@@ -123,7 +141,7 @@ impl<'a> FileUpload<'a> {
             if read == 0 {
                 return Err(beyond_end());
             }
-            write_all(&self.file, buffer.get(..read).unwrap_or(&[]))?;
+            self.write(buffer.get(..read).unwrap_or(&[]))?;
             offset += read as u64;
             rest -= read;
         }
@@ -135,7 +153,7 @@ impl Upload for FileUpload<'_> {
     fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.set_direct(bytes.len() >= DIRECT_FROM && self.is_aligned(bytes))?;
         self.count(bytes.len() as u64)?;
-        write_all(&self.file, bytes)
+        self.write(bytes)
     }
 
     fn append_ranges(&mut self, from: Name, ranges: &[Range]) -> Result<(), Failure> {
@@ -188,19 +206,6 @@ fn beyond_end() -> Failure {
         ErrorCode::OutOfRange,
         "a range to copy ends beyond the object",
     )
-}
-
-/// Writes everything or says why not.
-pub(super) fn write_all(file: &OwnedFd, bytes: &[u8]) -> Result<(), Failure> {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match rustix::io::write(file, rest) {
-            Ok(written) => rest = rest.get(written..).unwrap_or(&[]),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(Failure::kernel("write", errno)),
-        }
-    }
-    Ok(())
 }
 
 /// `prefix-` and 32 random hex digits.
