@@ -238,3 +238,49 @@ fn write_both(writer: &mut impl Write, header: &[u8], body: &[u8]) -> std::io::R
     }
     writer.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_and_silent_helper_says_that_it_is_alive() {
+        let output = Output::new(Vec::new(), None);
+        output.keep_alive(Duration::ZERO);
+        output.begin();
+        output.keep_alive(Duration::from_secs(60));
+        assert_eq!(
+            output.inner.lock().unwrap().writer,
+            b"",
+            "idle, or not silent for long"
+        );
+        output.keep_alive(Duration::ZERO);
+        let alive = nacre_wire::encode_frame(Kind::Alive, 0, b"").unwrap();
+        assert_eq!(output.inner.lock().unwrap().writer, alive);
+        output.end(1, &Reply::Done);
+        let before = output.inner.lock().unwrap().writer.len();
+        output.keep_alive(Duration::ZERO);
+        assert_eq!(
+            output.inner.lock().unwrap().writer.len(),
+            before,
+            "idle again"
+        );
+    }
+
+    #[test]
+    fn an_unreadable_piece_is_filled_up_and_told() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(10).unwrap();
+        let output = Output::new(Vec::new(), None);
+        let failure = output
+            .file(7, std::os::fd::AsFd::as_fd(&file), 5, 20)
+            .unwrap_err();
+        assert_eq!(failure.code, ErrorCode::Io);
+        let sent = output.inner.lock().unwrap().writer.len();
+        assert_eq!(
+            sent,
+            nacre_wire::limits::HEADER_LEN + 20,
+            "the frame is as long as promised"
+        );
+    }
+}

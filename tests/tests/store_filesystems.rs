@@ -207,3 +207,55 @@ fn a_bad_sector_is_told_and_the_rest_can_be_read() {
         .unwrap();
     assert!(got[0] == small);
 }
+
+#[test]
+fn what_a_barrier_answered_survives_a_power_cut() {
+    let test = "what_a_barrier_answered_survives_a_power_cut";
+    let kinds = FileSystem::ALL;
+    for kind in kinds.into_iter().filter(|kind| *kind != FileSystem::Tmpfs) {
+        let Some(disk) = mounted(test, kind, 320) else {
+            continue;
+        };
+        let archive = disk.path().join("archive");
+        let store = open_helper(&archive, true).unwrap();
+        let length = |number: u64| usize::try_from(number * 700_001 % 3_000_000).unwrap();
+        let put = |number: u64| {
+            let bytes = content(number, length(number));
+            let shard = u8::try_from(number).unwrap();
+            store.put_whole(pack(shard, number), &bytes).unwrap();
+        };
+        (0..20).for_each(put);
+        let head = ObjectName::Head(Epoch(1));
+        store.put_whole(head, b"the head").unwrap();
+        store.delete(&[pack(19, 19)]).unwrap();
+        store.barrier().unwrap();
+        (20..25).for_each(put);
+        // Never synced: shows that the copy is no copy of what is only in memory.
+        std::fs::write(disk.path().join("control"), content(0, 100_000)).unwrap();
+        let after = disk.power_cut(|| drop(store)).unwrap();
+        let control = std::fs::read(after.path().join("control")).unwrap_or_default();
+        assert!(
+            control != content(0, 100_000),
+            "{kind:?}: the power cut is none"
+        );
+
+        let store = open_helper(&after.path().join("archive"), false).unwrap();
+        assert_eq!(
+            store.get_whole(head, 99).unwrap().unwrap(),
+            b"the head",
+            "{kind:?}"
+        );
+        assert_eq!(
+            store.stat(pack(19, 19)).unwrap(),
+            None,
+            "{kind:?}: deleted is deleted"
+        );
+        for number in (0..19).chain(20..25) {
+            let name = pack(u8::try_from(number).unwrap(), number);
+            let there = store.get_whole(name, 3_000_000).unwrap();
+            assert!(there.is_some() || number >= 20, "{kind:?}: {name} is lost");
+            let whole = there.is_none_or(|bytes| bytes == content(number, length(number)));
+            assert!(whole, "{kind:?}: {name} is there but not whole");
+        }
+    }
+}

@@ -290,3 +290,23 @@ fn too_long_a_body_is_no_frame() {
     assert!(Request::decode(Kind::Delete, &body).is_err());
     assert!(Reply::decode(Kind::ListPart, &body).is_err());
 }
+
+#[test]
+fn the_document_names_every_kind_and_every_error() {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let text = std::fs::read_to_string(format!("{folder}/../../doc/PROTOCOL.md")).unwrap();
+    let known: Vec<_> = (1..=255_u8)
+        .filter(|byte| !matches!(Kind::from_byte(*byte), Kind::Unknown(_)))
+        .collect();
+    assert_eq!(known.len(), 26);
+    for byte in known {
+        let kind = Kind::from_byte(byte);
+        let row = format!("| 0x{byte:02x} | `{kind:?}` |");
+        let prose = format!("`{kind:?}` (0x{byte:02x})");
+        assert!(text.contains(&row) || text.contains(&prose), "{row}");
+    }
+    for byte in 1..=12 {
+        let row = format!("| {byte} | {:?} |", ErrorCode::from_byte(byte));
+        assert!(text.contains(&row), "{row}");
+    }
+}
