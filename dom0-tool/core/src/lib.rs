@@ -34,6 +34,7 @@ pub mod object_name;
 pub mod pack;
 pub mod place;
 pub mod ranges;
+pub mod retention;
 pub mod seal;
 pub mod session;
 pub mod session_name;

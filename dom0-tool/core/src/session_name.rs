@@ -29,6 +29,16 @@ impl SessionName {
         }
     }
 
+    /// Year, month (1 to 12), day (1 to 31).
+    pub fn date(self) -> (u16, u8, u8) {
+        (self.year, self.month, self.day)
+    }
+
+    /// Hour (0 to 23), minute, second.
+    pub fn time(self) -> (u8, u8, u8) {
+        (self.hour, self.minute, self.second)
+    }
+
     /// One second later by the calendar, without leap seconds or changes of zone.
     #[must_use]
     pub fn plus_one_second(self) -> Self {
