@@ -2,7 +2,9 @@
 
 use crate::bytes::{Reader, Writer};
 use crate::error::{FormatError, Result};
-use crate::ids::{ChunkId, ChunkNumber, Digest, KeyGeneration, PackName, SessionSeq, VolumeId};
+use crate::ids::{
+    Alias, ChunkId, ChunkNumber, Digest, KeyGeneration, PackName, SessionSeq, VolumeId,
+};
 use crate::place::{MAX_LEVEL, MAX_PACK, TreeKind};
 
 use super::record::PackKind;
@@ -81,6 +83,8 @@ pub struct Origin {
     pub name: PackName,
     /// The key generation with which they are sealed.
     pub key_generation: KeyGeneration,
+    /// The alias by which index nodes know that pack.
+    pub alias: Alias,
 }
 
 /// An item in a directory.
@@ -99,6 +103,8 @@ pub struct DirectoryItem {
 /// Everything that a pack holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
+    /// The alias by which index nodes know this pack: without it nothing could be found again if the pack tree were lost.
+    pub alias: Alias,
     /// Packs from which items were copied.
     pub origins: Vec<Origin>,
     /// The items, in rising order of offset.
@@ -109,10 +115,12 @@ impl Directory {
     /// Writes the directory's body.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
+        writer.varint(self.alias.0);
         writer.count(self.origins.len());
         for origin in &self.origins {
             writer.raw(&origin.name.0);
             writer.varint(u64::from(origin.key_generation.0));
+            writer.varint(origin.alias.0);
         }
         writer.count(self.items.len());
         let mut at = 0_u64;
@@ -134,11 +142,15 @@ impl Directory {
     /// Reads a directory's body.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(WHAT, bytes);
-        let mut directory = Self::default();
-        for _ in 0..reader.count(17)? {
+        let mut directory = Self {
+            alias: Alias(reader.varint()?),
+            ..Self::default()
+        };
+        for _ in 0..reader.count(18)? {
             directory.origins.push(Origin {
                 name: PackName(reader.array()?),
                 key_generation: KeyGeneration(reader.narrow()?),
+                alias: Alias(reader.varint()?),
             });
         }
         let mut at = 0_u64;
@@ -392,9 +404,11 @@ mod tests {
             },
         ];
         let mut directory = Directory {
+            alias: Alias(700),
             origins: vec![Origin {
                 name: PackName([6; 16]),
                 key_generation: KeyGeneration(1),
+                alias: Alias(12),
             }],
             items: Vec::new(),
         };

@@ -1,6 +1,6 @@
 //! Fills a pack: places are given out first, the end is sealed when the pack is full.
 
-use super::directory::{Directory, DirectoryEntry, DirectoryItem, Trailer};
+use super::directory::{Directory, DirectoryEntry, DirectoryItem, Origin, Trailer};
 use super::record::{PackKind, PackRecord};
 use crate::entropy::Entropy;
 use crate::ids::{Alias, KeyGeneration, PackName};
@@ -45,7 +45,10 @@ impl PackWriter {
             key_generation,
             length: 0,
             own: 0,
-            directory: Directory::default(),
+            directory: Directory {
+                alias,
+                ..Directory::default()
+            },
         }
     }
 
@@ -79,6 +82,27 @@ impl PackWriter {
             origin: None,
             entry,
         });
+        offset
+    }
+
+    /// Takes an item over from another pack, still sealed. The answer is its offset here.
+    pub fn take_over(
+        &mut self,
+        entry: DirectoryEntry,
+        length: u32,
+        origin: Origin,
+        origin_offset: u64,
+    ) -> u64 {
+        let origins = &mut self.directory.origins;
+        let known = origins.iter().position(|known| *known == origin);
+        let index = known.unwrap_or_else(|| {
+            origins.push(origin);
+            origins.len().saturating_sub(1)
+        });
+        let offset = self.reserve(entry, length);
+        if let Some(item) = self.directory.items.last_mut() {
+            item.origin = Some((index, origin_offset));
+        }
         offset
     }
 
