@@ -34,7 +34,7 @@ pub struct Options {
     pub confine: bool,
 }
 
-/// Reads the arguments after the program's name. qrexec may add the service's argument; it is not looked at.
+/// Reads the arguments after the program's name.
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut arguments = arguments;
     match arguments

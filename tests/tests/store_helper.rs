@@ -33,6 +33,11 @@ fn leftovers_of_the_dead_are_swept_and_of_the_living_spared() {
     drop(lock);
     listed(store.as_ref(), ObjectClass::Pack);
     assert!(!living.exists());
+    // What a helper tried out in the archive's own folder goes at the next hello.
+    let tried = place.path().join("a/.put-tried");
+    fs::write(&tried, b"probe").unwrap();
+    open_helper(&place.path().join("a"), false).unwrap();
+    assert!(!tried.exists());
 }
 
 #[test]

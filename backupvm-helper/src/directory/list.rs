@@ -25,6 +25,19 @@ pub(super) fn list(folders: &Folders, class: Class, each: ListSink<'_>) -> Resul
     Ok(())
 }
 
+/// Removes what helpers left in the archive's own folder that died while they tried something out.
+pub(super) fn sweep_root(root: BorrowedFd<'_>) {
+    for entry in Dir::read_from(root).into_iter().flatten().flatten() {
+        if entry
+            .file_name()
+            .to_bytes()
+            .starts_with(TEMPORARY.as_bytes())
+        {
+            sweep(root, entry.file_name());
+        }
+    }
+}
+
 /// `false` when nobody wants the rest.
 fn list_folder(
     folders: &Folders,

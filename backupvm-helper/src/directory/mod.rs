@@ -38,6 +38,7 @@ impl Directory {
     pub fn open(path: &[u8], create: bool, options: &Options) -> Result<Self, Failure> {
         let root = locate::locate(path, create, &options.bases)?;
         let folders = Folders::open(root, create)?;
+        list::sweep_root(folders.root());
         let publishing = Publishing::detect(folders.root());
         Ok(Self {
             folders,

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::upload::make_locked;
 use crate::failure::Failure;
 
 /// How names are given here.
@@ -19,19 +20,21 @@ pub(super) enum Publishing {
     Serialised(Mutex<()>),
 }
 
-const PROBE: &str = ".probe";
+/// File systems (`f_type` of statfs, linux/magic.h) whose renameat2 is known to refuse: ext4, XFS, Btrfs, tmpfs.
+const KNOWN: [i64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
 
 impl Publishing {
-    /// Tries out what the file system can. Where nothing can be tried (read-only), the first attempt to write will say so.
+    /// Finds out what the file system can; tries it out where that is not known. Where nothing can be tried (read-only),
+    /// the first attempt to write will say so.
     pub(super) fn detect(root: BorrowedFd<'_>) -> Self {
-        let Ok(name) = super::upload::random_name(PROBE) else {
+        let known = |stat: rustix::fs::StatFs| KNOWN.contains(&stat.f_type);
+        if rustix::fs::fstatfs(root).is_ok_and(known) {
+            return Self::Rename;
+        }
+        let Ok((_lock, name)) = make_locked(root) else {
             return Self::Rename;
         };
         let target = format!("{name}-2");
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        if rustix::fs::openat(root, &name, flags, Mode::RUSR | Mode::WUSR).is_err() {
-            return Self::Rename;
-        }
         let found = if rename(root, &name, &target).is_ok() {
             Self::Rename
         } else if link(root, &name, &target).is_ok() {

@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nacre_wire::{ErrorCode, Range};
-use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FallocateFlags};
 use rustix::io::Errno;
 
 use crate::failure::{Failure, While};
@@ -43,11 +43,7 @@ const PROBE_PIECE: usize = 128 << 10;
 /// Writes a file as a pack is written, punches half of it, and sees whether free space grew by at least half of that.
 /// `st_blocks` is no proof: Btrfs lowers it and frees nothing.
 pub(super) fn probe_punch(root: BorrowedFd<'_>) -> Result<bool, Failure> {
-    let name = super::upload::random_name(super::upload::TEMPORARY)?;
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(root, &name, flags, Mode::RUSR | Mode::WUSR)
-        .doing("make a file to try out punching")?;
-    rustix::fs::flock(&file, FlockOperation::LockExclusive).doing("lock a file")?;
+    let (file, name) = super::upload::make_locked(root)?;
     let result = probe_file(root, &file);
     rustix::fs::unlinkat(root, &name, AtFlags::empty()).doing("remove the tried file")?;
     result

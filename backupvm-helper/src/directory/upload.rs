@@ -1,11 +1,12 @@
 //! Writing an object: a locked temporary file in the object's own folder, fsync, then its name.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nacre_wire::limits::MAX_OBJECT;
 use nacre_wire::{ErrorCode, Name, Range};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::rand::GetRandomFlags;
 
 use super::Directory;
 use super::folders::fsync_file;
@@ -34,31 +35,17 @@ pub(super) struct FileUpload<'a> {
 impl<'a> FileUpload<'a> {
     pub(super) fn begin(directory: &'a Directory, name: Name) -> Result<Self, Failure> {
         let folder = directory.folders.for_writing(name)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        loop {
-            let temporary = random_name(TEMPORARY)?;
-            let file = match rustix::fs::openat(folder, &temporary, flags, Mode::RUSR | Mode::WUSR)
-            {
-                Ok(file) => file,
-                Err(Errno::EXIST) => continue,
-                Err(errno) => return Err(Failure::kernel("make a file", errno)),
-            };
-            // The lock says that the writer lives. Between open and lock a sweeper may have taken the file for a leftover.
-            rustix::fs::flock(&file, FlockOperation::LockExclusive).doing("lock a file")?;
-            if rustix::fs::fstat(&file).doing("stat a file")?.st_nlink == 0 {
-                continue;
-            }
-            return Ok(Self {
-                directory,
-                name,
-                file,
-                temporary,
-                length: 0,
-                direct: false,
-                never_direct: false,
-                published: false,
-            });
-        }
+        let (file, temporary) = make_locked(folder)?;
+        Ok(Self {
+            directory,
+            name,
+            file,
+            temporary,
+            length: 0,
+            direct: false,
+            never_direct: false,
+            published: false,
+        })
     }
 
     /// Writes everything. A file system that promised direct writes and then refuses one gets it through the page cache;
@@ -208,10 +195,23 @@ fn beyond_end() -> Failure {
     )
 }
 
-/// `prefix-` and 32 random hex digits.
-pub(super) fn random_name(prefix: &str) -> Result<String, Failure> {
-    let mut bytes = [0_u8; 16];
-    rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())
-        .doing("get random bytes")?;
-    Ok(format!("{prefix}-{:032x}", u128::from_le_bytes(bytes)))
+/// Makes a temporary file, locked: the lock says that its writer lives, so that nobody sweeps it up.
+pub(super) fn make_locked(folder: BorrowedFd<'_>) -> Result<(OwnedFd, String), Failure> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    loop {
+        let mut random = [0_u8; 16];
+        rustix::rand::getrandom(&mut random[..], GetRandomFlags::empty())
+            .doing("get random bytes")?;
+        let temporary = format!("{TEMPORARY}-{:032x}", u128::from_le_bytes(random));
+        let file = match rustix::fs::openat(folder, &temporary, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => file,
+            Err(Errno::EXIST) => continue,
+            Err(errno) => return Err(Failure::kernel("make a file", errno)),
+        };
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).doing("lock a file")?;
+        // Between open and lock a sweeper may have taken it for a leftover.
+        if rustix::fs::fstat(&file).doing("stat a file")?.st_nlink > 0 {
+            return Ok((file, temporary));
+        }
+    }
 }

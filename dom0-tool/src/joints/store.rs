@@ -63,10 +63,11 @@ pub type GetAnswer = Result<Vec<Vec<u8>>, StoreError>;
 
 /// The verbs of the store. All may be called from several threads at once; calls are pipelined.
 pub trait Store: Send + Sync {
-    /// What `hello` was answered with.
+    /// What the store can do. The first call may take a second or two: whether punching frees space is tried out then.
     fn capabilities(&self) -> Capabilities;
 
-    /// Begins a new object, created only if its name is free.
+    /// Begins a new object, created only if its name is free. Waits while as many objects are being sent as the other
+    /// side takes at once (six): do not hold more than a few unfinished ones in one thread.
     fn put_new(&self, name: ObjectName) -> Result<Box<dyn PutStream + '_>, StoreError>;
 
     /// Reads ranges of one object, in the order asked for. Every answer has exactly the length asked for.
@@ -81,7 +82,8 @@ pub trait Store: Send + Sync {
     /// The size of an object, or `None` when it is not there.
     fn stat(&self, name: ObjectName) -> Result<Option<u64>, StoreError>;
 
-    /// Names and sizes of all objects of a class, in no order. Names outside the scheme are an error.
+    /// Names and sizes of all objects of a class, in no order. Names outside the scheme are an error. `each` must not
+    /// call the store: answers to it may wait behind the listing.
     fn list(
         &self,
         class: ObjectClass,

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
+use std::time::Instant;
 
 use nacre_wire::limits::HEADER_LEN;
 use nacre_wire::{FrameHeader, HelloReply, Kind, ListEntry, Reply};
@@ -14,8 +15,8 @@ use crate::joints::{StoreError, StoreErrorKind};
 
 /// Small frames share a read; the bodies of large ones go around this buffer.
 const SMALL: usize = 4096;
-/// Entries of a listing that may wait for their caller; more make the reader wait.
-const LIST_AHEAD: usize = 8192;
+/// Entries of a listing that may wait for their caller (7 MiB); more make the reader wait.
+const LIST_AHEAD: usize = 1 << 17;
 
 /// Why reading ended.
 enum End {
@@ -153,6 +154,7 @@ fn lend_buffer(state: &mut State, id: u32) -> Result<(usize, usize, Vec<u8>), St
 }
 
 fn take_entries(connection: &Connection, id: u32, new: Vec<ListEntry>) -> Result<(), StoreError> {
+    let deadline = Instant::now() + connection.patience.silence;
     let mut state = connection.lock();
     loop {
         state.mark_progress();
@@ -173,7 +175,13 @@ fn take_entries(connection: &Connection, id: u32, new: Vec<ListEntry>) -> Result
             return Ok(());
         }
         state.check(None)?;
-        state = connection.wait(state);
+        let now = Instant::now();
+        if now >= deadline {
+            // Ours, not theirs: but waiting for ever would hide it.
+            let detail = "a listing was asked for and not taken";
+            return Err(StoreError::new(StoreErrorKind::Died, None, detail));
+        }
+        state = connection.wait_timeout(state, deadline - now);
     }
 }
 
