@@ -20,6 +20,11 @@ impl SystemClock {
         Self::in_zone(TimeZone::system())
     }
 
+    /// A clock whose local time is UTC, whatever the system says.
+    pub fn utc() -> Self {
+        Self::in_zone(TimeZone::UTC)
+    }
+
     fn in_zone(zone: TimeZone) -> Self {
         Self {
             zone,

@@ -4,9 +4,24 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use crate::cli::{
-    Early, Exit, Invocation, Preset, Typed, UsageError, later_option, needless_option,
+    Early, Exit, Invocation, Preset, Request, Typed, UsageError, VERSION_LINE, later_option,
+    needless_option,
 };
 use crate::config::{self, ConfigError, OptionKind};
+
+/// The whole program: from the words of the shell, the first of which is the program's name, to the exit code.
+pub fn program(args: Vec<OsString>) -> Exit {
+    match understand(args) {
+        Err(early) => tell(&early),
+        Ok(invocation) if invocation.request == Request::Version => {
+            show(&format!("nacre {VERSION_LINE}\n"))
+        }
+        Ok(_) => fail(
+            "this build has no archive code yet; take a newer one",
+            Exit::Nothing,
+        ),
+    }
+}
 
 /// Reads the command line and the ini. `version` and help do not look at the ini, so that a broken one does not hide them.
 pub fn understand(args: Vec<OsString>) -> Result<Invocation, Early> {

@@ -327,23 +327,14 @@ fn rename(low: low::Rename) -> Meaning {
         dry_run: low.dry_run,
         ..common(low.place, low.unlock)?
     };
-    let [old, new] = low.volumes.as_slice() else {
-        return Err(UsageError::new(
-            "rename needs two names",
-            "write nacre rename OLD NEW",
-        ));
-    };
+    let (old, new) = (low.old, low.new);
     if old == new {
         return Err(UsageError::new(
             "the two names are the same",
             "give another new name",
         ));
     }
-    let request = Rename {
-        old: old.clone(),
-        new: new.clone(),
-    };
-    Ok((common, Request::Rename(request)))
+    Ok((common, Request::Rename(Rename { old, new })))
 }
 
 fn selection(select: low::Select) -> Result<Selection, UsageError> {

@@ -164,18 +164,14 @@ impl Typed {
         known && !beaten && !self.negated.contains(option)
     }
 
-    /// Lets the parser look at one word; says why it does not like it.
+    /// Lets the parser look at one word; says why it does not like it. The commands' own names are not wanted here.
     fn try_alone(&self, option: &str, word: &OsString) -> Result<(), String> {
-        let subs = self.catalog.root().get_subcommands();
-        for sub in subs {
-            let has = sub
-                .get_arguments()
-                .any(|arg| arg.get_long() == Some(option));
-            if has {
-                let argv = [OsString::from("nacre"), sub.get_name().into(), word.clone()];
-                if let Err(error) = self.catalog.root().clone().try_get_matches_from(argv) {
-                    return Err(first_line(&error));
-                }
+        for sub in self.catalog.root().get_subcommands() {
+            let args = sub.get_arguments();
+            for arg in args.filter(|arg| arg.get_long() == Some(option)) {
+                let alone = clap::Command::new("nacre").arg(arg.clone());
+                let tried = alone.try_get_matches_from([&OsString::from("nacre"), word]);
+                tried.map_err(|error| first_line(&error))?;
             }
         }
         Ok(())

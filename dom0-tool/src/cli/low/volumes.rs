@@ -224,9 +224,12 @@ pub struct Delete {
 /// `rename`.
 #[derive(Debug, Args)]
 pub struct Rename {
-    /// The name it has, and the name it is to have
-    #[arg(value_names = ["OLD", "NEW"], num_args = 2)]
-    pub volumes: Vec<VolumeName>,
+    /// The name it has
+    #[arg(value_name = "OLD")]
+    pub old: VolumeName,
+    /// The name it is to have
+    #[arg(value_name = "NEW")]
+    pub new: VolumeName,
     /// Say what would be done, and do nothing
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "dry_run")]
     pub dry_run: bool,
