@@ -112,4 +112,6 @@ fn fetch<S: NodeSource>(
 #[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod tests;
