@@ -18,6 +18,21 @@ pub(crate) fn each_mutation(samples: &[Vec<u8>], mut check: impl FnMut(&[u8])) {
     }
 }
 
+/// With `NACRE_SEEDS` set to a folder, writes the samples there as seeds for a fuzz target, each behind the byte that the target takes
+/// as its choice, if it takes one.
+pub(crate) fn write_seeds(target: &str, choice: Option<u8>, samples: &[Vec<u8>]) {
+    let Some(folder) = std::env::var_os("NACRE_SEEDS") else {
+        return;
+    };
+    let folder = std::path::Path::new(&folder).join(target);
+    std::fs::create_dir_all(&folder).unwrap();
+    for (number, sample) in samples.iter().enumerate() {
+        let seed = choice.iter().chain(sample).copied().collect::<Vec<u8>>();
+        let kind = choice.unwrap_or(0);
+        std::fs::write(folder.join(format!("{kind}-{number:02}")), seed).unwrap();
+    }
+}
+
 fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     if bytes.is_empty() {
         return bytes.push(0);

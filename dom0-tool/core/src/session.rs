@@ -278,6 +278,16 @@ mod tests {
         assert!(Tag::new("vor-umbau", "größer").is_some());
     }
 
+    #[test]
+    fn mutated_sessions_are_refused_or_read_in_their_only_form() {
+        crate::mutation::write_seeds("records", Some(1), &[sample().encode()]);
+        crate::mutation::each_mutation(&[sample().encode()], |bytes| {
+            if let Ok(session) = Session::parse(bytes) {
+                assert_eq!(session.encode(), bytes);
+            }
+        });
+    }
+
     proptest! {
         #[test]
         fn altered_sessions_are_read_or_refused_but_never_panic(at: prop::sample::Index, to: u8) {

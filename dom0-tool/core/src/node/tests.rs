@@ -99,6 +99,7 @@ fn mutated_nodes_are_refused_or_read_in_their_only_form() {
     let samples: Vec<Vec<u8>> = (0..40)
         .map(|_| any_node().new_tree(&mut runner).unwrap().current().encode())
         .collect();
+    crate::mutation::write_seeds("node", Some(1), &samples[..20]);
     crate::mutation::each_mutation(&samples, |bytes| {
         if let Ok(node) = Node::parse(format(), bytes) {
             assert_eq!(node.encode(), bytes);

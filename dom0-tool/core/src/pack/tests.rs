@@ -308,12 +308,14 @@ fn mutated_directories_are_refused_or_read_in_their_only_form() {
     depot.relocate(&[Alias(1), Alias(2)]);
     let found = depot.found();
     let samples: Vec<Vec<u8>> = found.iter().map(|pack| pack.directory.encode()).collect();
+    crate::mutation::write_seeds("pack_directory", None, &samples);
     crate::mutation::each_mutation(&samples, |bytes| {
         if let Ok(directory) = Directory::parse(bytes) {
             assert_eq!(directory.encode(), bytes);
         }
     });
     let samples: Vec<Vec<u8>> = depot.records.values().map(PackRecord::encode).collect();
+    crate::mutation::write_seeds("records", Some(0), &samples);
     crate::mutation::each_mutation(&samples, |bytes| {
         if let Ok(record) = PackRecord::parse(bytes) {
             assert_eq!(record.encode(), bytes);
