@@ -80,7 +80,7 @@ impl Catalog {
 }
 
 /// `None` for options that end the program (`--help`).
-fn kind_of(arg: &clap::Arg) -> Option<Kind> {
+pub fn kind_of(arg: &clap::Arg) -> Option<Kind> {
     match arg.get_action() {
         ArgAction::SetTrue | ArgAction::SetFalse => Some(Kind::Switch),
         ArgAction::Set => Some(Kind::Value),

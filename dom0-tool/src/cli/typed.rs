@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
 use super::arrange::arrange;
-use super::catalog::{Catalog, Kind};
+use super::catalog::{Catalog, Kind, kind_of};
 use super::error::{Early, UsageError};
 use super::high;
 use super::low::Low;
@@ -152,9 +152,11 @@ impl Typed {
             })
         };
         let sub = self.catalog.root().find_subcommand(&self.command);
+        // Of one kind with what the ini means: its `tag` is for `send`, and must not make `list` hide sessions.
         let known = sub.is_some_and(|sub| {
-            sub.get_arguments()
-                .any(|arg| arg.get_long() == Some(option))
+            let mut args = sub.get_arguments();
+            let arg = args.find(|arg| arg.get_long() == Some(option));
+            arg.is_some_and(|arg| kind_of(arg) == self.catalog.kind(option))
         });
         let rivals = RIVALS.iter().filter(|group| group.contains(&option));
         let beaten = typed(option)
@@ -204,5 +206,70 @@ fn early(error: &clap::Error) -> Early {
             Early::Help(text)
         }
         _ => Early::Parser(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::request::{Request, Verbosity};
+
+    fn typed(line: &str) -> Typed {
+        Typed::new(line.split(' ').map(OsString::from).collect()).unwrap()
+    }
+
+    fn preset(option: &str, values: &[&str]) -> Preset {
+        Preset {
+            option: option.to_owned(),
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+            place: "x.ini:1".to_owned(),
+        }
+    }
+
+    fn understood(line: &str, presets: &[Preset]) -> Invocation {
+        let with_target = [presets, &[preset("dest", &["file:/ini"])]].concat();
+        typed(line).request(&with_target).unwrap()
+    }
+
+    #[test]
+    fn what_was_typed_replaces_what_the_ini_says() {
+        let both = preset("volex", &["a", "b"]);
+        let verify = |line: &str| match understood(line, std::slice::from_ref(&both)).request {
+            Request::Verify(verify) => verify.selection.excluded.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(verify("nacre verify -a"), 2);
+        assert_eq!(verify("nacre verify -a --volex=c"), 1);
+        let other = understood("nacre list --dest=file:/typed", &[]);
+        assert_eq!(other.common.file_target(), Some(Path::new("/typed")));
+    }
+
+    #[test]
+    fn a_switch_of_the_ini_can_be_undone_and_gives_way_to_its_rival() {
+        let quiet = [preset("quiet", &["1"])];
+        let verbosity = |line: &str| understood(line, &quiet).common.verbosity;
+        assert_eq!(verbosity("nacre list"), Verbosity::Quiet);
+        assert_eq!(verbosity("nacre --no-quiet list"), Verbosity::Normal);
+        assert_eq!(verbosity("nacre list -v"), Verbosity::Verbose);
+        assert_eq!(verbosity("nacre list --no-quiet --quiet"), Verbosity::Quiet);
+    }
+
+    #[test]
+    fn options_of_other_commands_in_the_ini_do_no_harm() {
+        let presets = [
+            preset("tag", &["weekly"]),
+            preset("dedup", &["1"]),
+            preset("sparse", &["1"]),
+        ];
+        let Request::List(list) = understood("nacre list", &presets).request else {
+            panic!("not a list");
+        };
+        assert_eq!((list.tags, list.tagged), (false, None));
+        let send = understood("nacre send --import-other-from=a:|:/x --", &presets);
+        let Request::Send(send) = send.request else {
+            panic!("not a send");
+        };
+        assert!(send.dedup);
+        assert_eq!(send.tags.len(), 1);
     }
 }

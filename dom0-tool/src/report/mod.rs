@@ -9,7 +9,6 @@ mod table;
 mod terminal;
 pub mod text;
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 pub use json::{Json, ascii_line};
@@ -25,7 +24,7 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 /// How often JSON lines do.
 const JSON_EVERY: Duration = Duration::from_secs(1);
 
-/// The monitor for this run: JSON lines if wanted, bars if standard error is a terminal, else plain lines. Messages are
+/// The monitor for this run: JSON lines if wanted, bars if standard error is a terminal that can show them, else plain lines. Messages are
 /// shown from `least` on; above `Level::Note` there is no progress and, but for JSON, no summary.
 pub fn monitor(json: bool, least: Level) -> Box<dyn Monitor> {
     let quiet = least > Level::Note;
@@ -33,8 +32,8 @@ pub fn monitor(json: bool, least: Level) -> Box<dyn Monitor> {
         let every = (!quiet).then_some(JSON_EVERY);
         return Box::new(Json::new(Box::new(std::io::stdout()), least, every));
     }
-    if !quiet && std::io::stderr().is_terminal() {
-        return Box::new(Terminal::new(least));
+    if !quiet && let Some(terminal) = Terminal::new(least) {
+        return Box::new(terminal);
     }
     Box::new(Plain::new(
         Box::new(std::io::stdout()),

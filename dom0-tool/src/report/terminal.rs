@@ -39,9 +39,11 @@ struct State {
 }
 
 impl Terminal {
-    /// Bars for a terminal; messages from `least` on.
-    pub fn new(least: Level) -> Self {
-        Self::on(ProgressDrawTarget::stderr_with_hz(10), least)
+    /// Bars for a terminal; messages from `least` on. `None` where standard error is no terminal, or one that cannot
+    /// move its cursor (`TERM=dumb`): the library would draw nothing there, and swallow messages too.
+    pub fn new(least: Level) -> Option<Self> {
+        let target = ProgressDrawTarget::stderr_with_hz(10);
+        (!target.is_hidden()).then(|| Self::on(target, least))
     }
 
     fn on(target: ProgressDrawTarget, least: Level) -> Self {
@@ -128,7 +130,14 @@ impl Shared {
         }
         if let Outcome::Partly(why) | Outcome::Failed(why) = outcome {
             let text = format!("{}: {why}", ended.task.volume);
-            drop(self.bars.println(message(Level::Error, &text)));
+            self.say(&message(Level::Error, &text));
+        }
+    }
+
+    /// Prints a line above the bars, or plainly if that fails: a message must not be lost for the sake of a bar.
+    fn say(&self, text: &str) {
+        if self.bars.is_hidden() || self.bars.println(text).is_err() {
+            drop(writeln!(std::io::stderr().lock(), "{text}"));
         }
     }
 
@@ -160,7 +169,7 @@ impl Monitor for Terminal {
 
     fn message(&self, level: Level, text: &str) {
         if level >= self.least {
-            drop(self.shared.bars.println(message(level, text)));
+            self.shared.say(&message(level, text));
         }
     }
 
@@ -174,5 +183,36 @@ impl Monitor for Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         self.shared.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_of_many_threads_come_and_go_while_bars_are_drawn() {
+        let terminal = Terminal::on(ProgressDrawTarget::hidden(), Level::Note);
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let terminal = &terminal;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        let progress = terminal.begin(&Task {
+                            activity: Activity::Send,
+                            volume: format!("v{number}"),
+                            total: Some(10),
+                        });
+                        progress.scanned(10);
+                        terminal.shared.redraw();
+                        terminal.end(&progress, &Outcome::Done);
+                    }
+                });
+            }
+        });
+        assert!(terminal.shared.board.running().is_empty());
+        let state = unpoisoned(&terminal.shared.state);
+        assert_eq!((state.done.scanned, state.done_total), (1600, 1600));
+        assert!(state.of_tasks.is_empty());
     }
 }
