@@ -36,8 +36,10 @@ impl RunChanges {
             dead_nodes: self.dead_nodes,
             ..Settled::default()
         };
-        for (alias, changes) in self.changes {
-            let stored = match counters.get(source, alias.0)? {
+        let aliases: Vec<u64> = self.changes.keys().map(|alias| alias.0).collect();
+        let records = counters.get_many(source, &aliases)?;
+        for ((alias, changes), record) in self.changes.into_iter().zip(records) {
+            let stored = match record {
                 Some(bytes) => Counters::parse(&bytes)?,
                 None => Counters::default(),
             };

@@ -193,23 +193,24 @@ impl<E: LeafEntry + 'static> Diff<E> {
         new: Option<&Node>,
         entries: &mut Vec<Difference<E>>,
     ) {
-        let of = |node: Option<&'_ Node>| -> Vec<(u8, E)> {
-            node.map(|node| node.entries::<E>().to_vec())
-                .unwrap_or_default()
-        };
-        join(&of(old), &of(new), |slot, old, new| {
-            let same = match (old, new, self.compare) {
-                (Some(old), Some(new), Compare::Content) => old.same_content(new),
-                (old, new, _) => old == new,
-            };
-            if !same {
-                entries.push(Difference {
-                    key: child(number, slot),
-                    old: old.cloned(),
-                    new: new.cloned(),
-                });
-            }
-        });
+        let (old, new) = (old.map(Node::entries::<E>), new.map(Node::entries::<E>));
+        join(
+            old.unwrap_or_default(),
+            new.unwrap_or_default(),
+            |slot, old, new| {
+                let same = match (old, new, self.compare) {
+                    (Some(old), Some(new), Compare::Content) => old.same_content(new),
+                    (old, new, _) => old == new,
+                };
+                if !same {
+                    entries.push(Difference {
+                        key: child(number, slot),
+                        old: old.cloned(),
+                        new: new.cloned(),
+                    });
+                }
+            },
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{EditTarget, Edited, NodeSink, NodeSource, RecordItem, Walk, edit};
+use super::{EditTarget, Edited, NodeSink, NodeSource, RecordItem, Walk, edit, lookup};
 use crate::error::FormatError;
 use crate::hash::DigestKey;
 use crate::ids::{SessionSeq, VolumeId};
@@ -31,8 +31,51 @@ impl RecordTree {
         source: &mut S,
         key: u64,
     ) -> Result<Option<Vec<u8>>, S::Error> {
-        let found = self.range(source, key..key.saturating_add(1))?;
-        Ok(found.into_iter().next().map(|(_, record)| record))
+        let found = self.get_many(source, &[key])?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    /// The records of some keys, which rise: a batch for each level, and one for large records.
+    pub fn get_many<S: NodeSource>(
+        &self,
+        source: &mut S,
+        keys: &[u64],
+    ) -> Result<Vec<Option<Vec<u8>>>, S::Error> {
+        let entries = lookup(source, self.tree, &self.root, keys)?.entries;
+        self.open(source, &entries)
+    }
+
+    /// The records that entries stand for.
+    fn open<S: NodeSource>(
+        &self,
+        source: &mut S,
+        entries: &[Option<RecordEntry>],
+    ) -> Result<Vec<Option<Vec<u8>>>, S::Error> {
+        let pointers: Vec<Pointer> = entries
+            .iter()
+            .filter_map(|entry| match entry {
+                Some(RecordEntry::Record(pointer)) => Some(*pointer),
+                _ => None,
+            })
+            .collect();
+        let mut records = if pointers.is_empty() {
+            Vec::new()
+        } else {
+            source.records(self.tree, &pointers)?
+        }
+        .into_iter();
+        let mut all = Vec::with_capacity(entries.len());
+        for entry in entries {
+            all.push(match entry {
+                None => None,
+                Some(RecordEntry::Inline(bytes)) => Some(bytes.clone()),
+                Some(RecordEntry::Record(_)) => {
+                    let record = records.next();
+                    Some(record.ok_or(FormatError::Mismatch("a record"))?)
+                }
+            });
+        }
+        Ok(all)
     }
 
     /// All records of a range of keys, in order. Large records are fetched in one batch for each window of leaves.
@@ -58,27 +101,15 @@ impl RecordTree {
     ) -> Result<(), S::Error> {
         let mut walk = Walk::new(self.tree, &self.root, keys);
         while let Some(batch) = walk.next(source)? {
-            let entries: Vec<(u64, &RecordEntry)> = batch.entries().collect();
-            let pointers: Vec<Pointer> = entries
-                .iter()
-                .filter_map(|(_, entry)| match entry {
-                    RecordEntry::Inline(_) => None,
-                    RecordEntry::Record(pointer) => Some(*pointer),
-                })
-                .collect();
-            let mut records = if pointers.is_empty() {
-                Vec::new()
-            } else {
-                source.records(self.tree, &pointers)?
-            }
-            .into_iter();
-            for (key, entry) in entries {
-                let record = match entry {
-                    RecordEntry::Inline(bytes) => Some(bytes.clone()),
-                    RecordEntry::Record(_) => records.next(),
-                };
-                let record = record.ok_or(FormatError::Mismatch("a record"))?;
-                visit(key, record)?;
+            let (keys, entries): (Vec<u64>, Vec<Option<RecordEntry>>) = batch
+                .entries::<RecordEntry>()
+                .map(|(key, entry)| (key, Some(entry.clone())))
+                .unzip();
+            let records = self.open(source, &entries)?;
+            for (key, record) in keys.into_iter().zip(records) {
+                if let Some(record) = record {
+                    visit(key, record)?;
+                }
             }
         }
         Ok(())
