@@ -38,7 +38,7 @@ impl FileSystem {
     fn mount(self) -> &'static [&'static str] {
         match self {
             Self::Tmpfs => &["mount", "-t", "tmpfs"],
-            Self::ExfatFuse => &["mount.exfat-fuse", "-o", "noatime"],
+            Self::ExfatFuse => &["mount", "-t", "exfat-fuse", "-o", "loop,noatime"],
             _ => &["mount", "-o", "loop"],
         }
     }
