@@ -5,24 +5,21 @@ use std::time::Duration;
 use super::text::{duration, percent, rate, size, time_left};
 use crate::joints::{Activity, Counts};
 
-/// `45 % of 2.0 GiB, 100.0 MiB changed, 50.0 MiB sent, 300.0 MiB/s, 4 min 05 s left`
+/// `45 %, 4 min 05 s left, 100.0 MiB changed, 50.0 MiB sent, 300.0 MiB/s, of 2.0 GiB`: what matters most comes first,
+/// because a narrow terminal cuts the end.
 pub fn line(activity: Activity, counts: Counts, total: Option<u64>, time: Duration) -> String {
-    let mut parts = Vec::new();
-    match total {
-        Some(total) => parts.push(format!(
-            "{} of {}",
-            percent(counts.scanned, total),
-            size(total)
-        )),
-        None => parts.push(format!("{} scanned", size(counts.scanned))),
-    }
-    parts.extend(details(activity, counts));
-    parts.push(rate(counts.scanned, time));
+    let mut parts = vec![match total {
+        Some(total) => percent(counts.scanned, total),
+        None => format!("{} scanned", size(counts.scanned)),
+    }];
     let left = total
         .and_then(|total| total.checked_sub(counts.scanned))
         .filter(|left| *left > 0)
         .and_then(|left| time_left(left, counts.scanned, time));
     parts.extend(left.map(|left| format!("{} left", duration(left))));
+    parts.extend(details(activity, counts));
+    parts.push(rate(counts.scanned, time));
+    parts.extend(total.map(|total| format!("of {}", size(total))));
     parts.join(", ")
 }
 
@@ -56,7 +53,7 @@ mod tests {
         let time = Duration::from_secs(2);
         assert_eq!(
             line(Activity::Send, counts, Some(4 << 30), time),
-            "25 % of 4.0 GiB, 100.0 MiB changed, 50.0 MiB sent, 512.0 MiB/s, 6.0 s left"
+            "25 %, 6.0 s left, 100.0 MiB changed, 50.0 MiB sent, 512.0 MiB/s, of 4.0 GiB"
         );
         assert_eq!(
             line(Activity::Verify, Counts::default(), None, Duration::ZERO),

@@ -75,7 +75,8 @@ impl Monitor for Plain {
         if self.least <= Level::Note {
             let (task, counts) = (&ended.task, progress.counts());
             let how = summary::outcome(outcome);
-            let text = line(task.activity, counts, task.total, ended.since.elapsed());
+            // Without the total: nothing is left to wait for.
+            let text = line(task.activity, counts, None, ended.since.elapsed());
             let volume = sanitise(task.volume.as_bytes(), 255);
             let how = sanitise(how.as_bytes(), 500);
             write(&self.err, &format!("{volume}: {how}: {text}\n"));

@@ -68,7 +68,7 @@ fn address(progress: &Arc<Progress>) -> usize {
 
 /// The library's own default if the template should ever not please it.
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:24!} [{bar:20}] {wide_msg}")
+    ProgressStyle::with_template("{prefix:18!} [{bar:10}] {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
 }
