@@ -8,6 +8,9 @@ use crate::head::Compression;
 /// Lowest and highest level that is accepted.
 pub const LEVELS: std::ops::RangeInclusive<i32> = -100..=22;
 
+/// What a zstd frame begins with (RFC 8878, section 3.1.1).
+const FRAME_MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+
 /// Compresses, or not, as it pays.
 pub struct Encoder {
     context: Option<CCtx<'static>>,
@@ -125,6 +128,12 @@ impl Decoder {
         if encoding == Encoding::Stored.number() {
             out.extend_from_slice(body);
         } else if encoding == Encoding::Zstd.number() {
+            // The library itself would also take several frames, and skip what is none.
+            let one_frame = body.starts_with(&FRAME_MAGIC)
+                && zstd_safe::find_frame_compressed_size(body) == Ok(body.len());
+            if !one_frame {
+                return Err(FormatError::NotDecodable(what));
+            }
             out.resize(raw_length, 0);
             let decoded = self
                 .context
@@ -187,6 +196,35 @@ mod tests {
         for level in [-50, 1, 19] {
             assert_eq!(round(Compression::Zstd(level), &text).0, Encoding::Zstd);
         }
+    }
+
+    #[test]
+    fn anything_but_one_frame_is_refused() {
+        let mut frame = Vec::new();
+        Encoder::new(Compression::default()).encode(&[7; 5000], &mut frame);
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
+        let mut back = Vec::new();
+        let mut decode =
+            |body: &[u8], length| Decoder::new().decode("x", 1, body, length, &mut back);
+        for length in [5000, 10_000] {
+            assert!(decode(&[&frame[..], &frame].concat(), length).is_err());
+            assert!(decode(&[&frame[..], &skippable].concat(), length).is_err());
+            assert!(decode(&[&skippable[..], &frame].concat(), length).is_err());
+            assert!(decode(&[&frame[..], &[0]].concat(), length).is_err());
+        }
+        assert!(decode(&skippable, 0).is_err());
+        assert!(decode(&[], 0).is_err());
+        assert!(decode(&frame, 5000).is_ok());
+    }
+
+    #[test]
+    fn a_bomb_takes_no_more_memory_than_the_index_promised() {
+        let mut bomb = Vec::new();
+        Encoder::new(Compression::default()).encode(&vec![0; 16 << 20], &mut bomb);
+        let mut back = Vec::new();
+        let refused = Decoder::new().decode("x", 1, &bomb, 4096, &mut back);
+        assert_eq!(refused, Err(FormatError::NotDecodable("x")));
+        assert!(back.capacity() <= 4096);
     }
 
     #[test]

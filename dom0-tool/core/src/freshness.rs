@@ -181,4 +181,14 @@ mod tests {
             assert!(Anchor::parse(&bytes[..length]).is_err());
         }
     }
+
+    #[test]
+    fn mutated_anchors_are_refused() {
+        let good = anchor().encode();
+        let samples = [good.clone()];
+        crate::mutation::write_seeds("dom0_text", Some(0), &samples);
+        crate::mutation::each_mutation(&samples, |bytes| {
+            assert!(Anchor::parse(bytes).is_err() || bytes == good);
+        });
+    }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::entropy::Entropy;
 use crate::ids::{ArchiveId, OriginId};
 use crate::keys::{Argon2Params, Secret};
-use crate::mutation::{Random, each_mutation};
+use crate::mutation::{Random, each_mutation, write_seeds};
 
 struct Seeded(Random);
 
@@ -352,7 +352,7 @@ mod in_force {
 }
 
 #[test]
-fn no_bytes_make_the_parser_fail_otherwise_than_by_an_error() {
+fn mutated_headers_are_refused_or_stay_shut() {
     let first = created();
     let rotated = first
         .rotate(&[key_file(&secret(7))], &mut entropy())
@@ -360,6 +360,7 @@ fn no_bytes_make_the_parser_fail_otherwise_than_by_an_error() {
     let plain = Unlocked::create(&new_header(false), &[], &mut entropy()).unwrap();
     let samples = [first, rotated, plain].map(|header| header.bytes().to_vec());
     let samples = samples.to_vec();
+    write_seeds("header", None, &samples);
     each_mutation(&samples, |bytes| {
         // What is read must be the only way to write it, and, unless it is a sample, must not unlock.
         if let Ok(header) = Header::parse(bytes) {
