@@ -78,6 +78,14 @@ pub fn rebuild_packs(found: &[FoundPack]) -> BTreeMap<Alias, PackRecord> {
         record.parts.sort_by_key(|part| part.start);
         // The same item may lie in two packs if a copy was cut short: one is enough.
         record.parts.dedup_by_key(|part| part.start);
+        if record.state == PackState::Moved {
+            // What was not copied was dead.
+            let mut at = 0;
+            for part in &record.parts {
+                record.dead.insert(at, part.start);
+                at = part.start.saturating_add(part.length);
+            }
+        }
     }
     packs
 }

@@ -15,10 +15,13 @@ use crate::ids::{
     Alias, ChunkId, ChunkNumber, KeyGeneration, OriginId, PackName, SessionSeq, VolumeId,
 };
 use crate::mutation::{Random, rounds};
-use crate::place::Place;
+use crate::node::ChunkEntry;
+use crate::place::{Place, Root, TreeKind};
 use crate::seal::{
     Decoder, Encoder, ItemAddress, ItemBuffer, ItemKind, OVERHEAD, Opener, OpeningKeys, Sealer,
 };
+use crate::tree::memory::Shelf;
+use crate::tree::{Edit, EditTarget};
 
 impl Entropy for Random {
     fn fill(&mut self, buffer: &mut [u8]) {
@@ -126,21 +129,20 @@ impl Depot {
         self.records.insert(alias, end.record);
     }
 
-    fn kill(&mut self, place: &Place) {
-        self.items.remove(place);
-        let holder = {
-            let record = self.records.get_mut(&place.alias).unwrap();
-            record.kill(place);
-            record.resolve(*place).unwrap()
-        };
-        if holder.0 != place.alias {
-            let place = Place {
-                alias: holder.0,
-                offset: holder.1,
-                length: place.length,
-            };
-            self.records.get_mut(&holder.0).unwrap().kill(&place);
+    fn kill(&mut self, places: &[Place]) {
+        self.items.retain(|place, _| !places.contains(place));
+        let mut touched = kill(&mut self.records, places).unwrap();
+        let retired = retire(&mut self.records, &mut touched, &BTreeSet::new());
+        for alias in retired.void {
+            let record = self.records.remove(&alias).unwrap();
+            assert!(self.objects.remove(&record.name).is_some());
         }
+        assert!(
+            retired
+                .gone
+                .iter()
+                .all(|alias| !self.records.contains_key(alias))
+        );
     }
 
     fn directory(&self, record: &PackRecord) -> Directory {
@@ -212,6 +214,11 @@ impl Depot {
             let bytes = &self.objects[&holder.name][from..from + place.length as usize];
             assert_eq!(&open(at, bytes, content.len()), content);
         }
+        // Nothing is kept for nobody.
+        let names: BTreeSet<Alias> = self.items.keys().map(|place| place.alias).collect();
+        for (alias, record) in &self.records {
+            assert!(names.contains(alias) || !record.sources.is_empty());
+        }
         let live: u64 = self.items.keys().map(|place| u64::from(place.length)).sum();
         let records = self.records.values().filter(|r| r.state == PackState::Live);
         assert_eq!(records.map(PackRecord::live).sum::<u64>(), live);
@@ -239,11 +246,9 @@ fn moved_items_are_found_and_open_however_often_they_move() {
                 0 | 1 => depot.write_pack(),
                 2 => {
                     let places: Vec<Place> = depot.items.keys().copied().collect();
-                    for place in places {
-                        if depot.random.below(3) == 0 {
-                            depot.kill(&place);
-                        }
-                    }
+                    let some = places.into_iter().filter(|_| depot.random.below(3) == 0);
+                    let some: Vec<Place> = some.collect();
+                    depot.kill(&some);
                 }
                 _ => {
                     let policy = MovePolicy {
@@ -321,4 +326,72 @@ fn mutated_directories_are_refused_or_read_in_their_only_form() {
             assert_eq!(record.encode(), bytes);
         }
     });
+}
+
+#[test]
+fn only_whole_blocks_of_data_packs_are_punched() {
+    let record = |kind| {
+        let mut record = PackRecord::new(kind, PackName([1; 16]), KeyGeneration(0), 100_000, 100);
+        record.dead.insert(1, 4096);
+        record.dead.insert(5000, 20_000);
+        record.dead.insert(40_960, 45_056);
+        record
+    };
+    let ranges: Vec<_> = record(PackKind::Data).punchable().collect();
+    assert_eq!(ranges, [(8192, 16_384), (40_960, 45_056)]);
+    assert_eq!(record(PackKind::Index).punchable().count(), 0);
+}
+
+#[test]
+fn an_index_pack_holds_leaves_before_inner_nodes_and_its_roots_are_found_without_a_head() {
+    let key = crate::tree::memory::digest_key();
+    let target = |volume| EditTarget {
+        tree: TreeKind::Chunks,
+        volume: VolumeId(volume),
+        session: SessionSeq(9),
+        key: &key,
+    };
+    let (alias, name) = (Alias(5), PackName([5; 16]));
+    let encoder = Encoder::new(Compression::default());
+    let mut pack = IndexPack::new(alias, name, sealer(1).into(), encoder, Box::new(Random(1)));
+    let shelf = Shelf::default();
+    let mut source = shelf.read();
+    let mut edits = [1, 2].map(|volume| Edit::new(target(volume), &Root::Empty, None));
+    for edit in &mut edits {
+        for chunk in [3, 70, 5000, 300_000] {
+            let id = ChunkId([1; 32]);
+            edit.push(&mut source, &mut pack, chunk, Some(ChunkEntry::Lost { id }))
+                .unwrap();
+        }
+        edit.end_leaves(&mut source, &mut pack).unwrap();
+    }
+    loop {
+        let mut more = false;
+        for edit in &mut edits {
+            more |= edit.raise(&mut source, &mut pack).unwrap();
+        }
+        if !more {
+            break;
+        }
+    }
+    let roots = edits.map(|edit| edit.finish(&mut source).unwrap().root);
+    let finished = pack.finish();
+    let mut depot = Depot::new(1);
+    depot.objects.insert(name, finished.bytes);
+    depot.records.insert(alias, finished.record);
+    let found = depot.found();
+    let levels = found[0]
+        .directory
+        .items
+        .iter()
+        .map(|item| match item.entry {
+            DirectoryEntry::Node { level, .. } => level,
+            _ => unreachable!(),
+        });
+    assert!(levels.is_sorted());
+    let made = find_roots(&found);
+    for (volume, root) in (1..).zip(roots) {
+        let key = (TreeKind::Chunks, VolumeId(volume), SessionSeq(9));
+        assert_eq!(made[&key], root);
+    }
 }
