@@ -1,11 +1,14 @@
 //! The program `nacre` as a library: joints, store client, sources, backup, restore, command line.
 
+pub mod archive;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod entry;
 pub mod joints;
 pub mod report;
+pub mod restore;
 pub mod source;
 pub mod state;
 pub mod store;

@@ -1,4 +1,4 @@
-//! Key files: 256 random bits as one line of hexadecimal digits, for unattended runs.
+//! Key files: 256 random bits as a line of text, for unattended runs (doc/FORMAT.md, section 4).
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -6,12 +6,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nacre_core::keys::Secret as KeySecret;
 use zeroize::Zeroizing;
 
 use crate::joints::Entropy;
 
-/// Bytes of the key in a key file.
-pub const KEY_BYTES: usize = 32;
 /// Largest key file, in bytes: the key, and comments around it.
 const LARGEST: usize = 4096;
 /// What stands above the key.
@@ -68,7 +67,7 @@ impl fmt::Display for KeyFileError {
 impl std::error::Error for KeyFileError {}
 
 /// Reads a key file. It must be a file of this user or of root that nobody else can read or write.
-pub fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyFileError> {
+pub fn read_key_file(path: &Path) -> Result<KeySecret, KeyFileError> {
     let io = |error| KeyFileError::Io(path.to_owned(), error);
     // Not blocking, so that a FIFO of that name is an error and not a wait.
     let file = OpenOptions::new()
@@ -97,8 +96,8 @@ pub fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyFileE
     parse(&text).ok_or_else(|| KeyFileError::Malformed(path.to_owned()))
 }
 
-/// One line of 64 digits; empty lines and comments around it.
-fn parse(text: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+/// The line of a key file; empty lines and comments around it.
+fn parse(text: &[u8]) -> Option<KeySecret> {
     if text.len() > LARGEST {
         return None;
     }
@@ -106,23 +105,10 @@ fn parse(text: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .filter(|line| !line.is_empty() && !line.starts_with(b"#"));
-    let (digits, None) = (lines.next()?, lines.next()) else {
+    let (line, None) = (lines.next()?, lines.next()) else {
         return None;
     };
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    if digits.len() != 2 * KEY_BYTES {
-        return None;
-    }
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *byte = 16 * digit(*high)? + digit(*low)?;
-    }
-    Some(key)
-}
-
-fn digit(character: u8) -> Option<u8> {
-    let value = char::from(character).to_digit(16)?;
-    u8::try_from(value).ok()
+    KeySecret::from_key_file(line).ok()
 }
 
 /// Draws a key and writes it to a new file of mode 0600. When this returns, file and name survive a power cut; a file that
@@ -130,9 +116,8 @@ fn digit(character: u8) -> Option<u8> {
 pub fn create_key_file(
     path: &Path,
     entropy: &mut dyn Entropy,
-) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyFileError> {
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    entropy.fill(&mut *key);
+) -> Result<KeySecret, KeyFileError> {
+    let key = KeySecret::draw(entropy);
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -153,17 +138,11 @@ pub fn create_key_file(
     Ok(key)
 }
 
-fn text_of(key: &[u8; KEY_BYTES]) -> Zeroizing<Vec<u8>> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = Zeroizing::new(Vec::with_capacity(HEADER.len() + 2 * KEY_BYTES + 1));
+fn text_of(key: &KeySecret) -> Zeroizing<Vec<u8>> {
+    let line = key.to_key_file();
+    let mut text = Zeroizing::new(Vec::with_capacity(HEADER.len() + line.len()));
     text.extend_from_slice(HEADER.as_bytes());
-    for byte in key {
-        text.extend_from_slice(&[
-            DIGITS[usize::from(byte >> 4)],
-            DIGITS[usize::from(byte & 15)],
-        ]);
-    }
-    text.push(b'\n');
+    text.extend_from_slice(line.as_bytes());
     text
 }
 
@@ -197,11 +176,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         let key = create_key_file(&path, &mut Counting(3)).unwrap();
-        assert_eq!(*read_key_file(&path).unwrap(), *key);
+        let again = read_key_file(&path).unwrap();
+        assert_eq!(again.to_key_file(), key.to_key_file());
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let again = create_key_file(&path, &mut Counting(4)).unwrap_err();
         assert!(matches!(again, KeyFileError::Exists(_)));
-        assert_eq!(*read_key_file(&path).unwrap(), *key);
+        let again = read_key_file(&path).unwrap();
+        assert_eq!(again.to_key_file(), key.to_key_file());
     }
 
     #[test]
@@ -218,12 +199,13 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused() {
-        let good = "ab".repeat(32);
+        let good = format!("nacre-key-1:{}", "ab".repeat(32));
         assert!(parse(format!("# x\n\n {good} \n").as_bytes()).is_some());
         for bad in [
             String::new(),
-            "ab".repeat(31),
-            "ab".repeat(33),
+            good[..good.len() - 1].to_owned(),
+            format!("{good}a"),
+            "ab".repeat(32),
             format!("{good}\n{good}\n"),
             format!("g{}", &good[1..]),
             format!("+{}", &good[1..]),

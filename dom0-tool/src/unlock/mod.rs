@@ -6,7 +6,7 @@ mod key_file;
 mod prompt;
 
 pub use cache::{CacheError, KeyCache};
-pub use key_file::{KEY_BYTES, KeyFileError, create_key_file, read_key_file};
+pub use key_file::{KeyFileError, create_key_file, read_key_file};
 pub use prompt::Prompt;
 
 /// Bytes that a new passphrase has at least.

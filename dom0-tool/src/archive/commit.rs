@@ -1,0 +1,260 @@
+//! A commit: index pack, barrier, head, barrier, anchor (DESIGN 4.4, doc/FORMAT.md section 9).
+//!
+//! A crash before the head is there leaves packs that no head names; the archive is as it was. A crash between the head and the anchor
+//! leaves an archive that is newer than the anchor: its history contains what the anchor names, so it is accepted.
+
+use std::collections::BTreeMap;
+
+use nacre_core::entropy::{Entropy, draw};
+use nacre_core::head::{Head, Home};
+use nacre_core::ids::{Alias, Epoch, HeadHash, PackName, SessionSeq, VolumeId};
+use nacre_core::node::ChunkEntry;
+use nacre_core::object_name::ObjectName;
+use nacre_core::pack::{FinishedIndex, IndexPack, PackKind, PackRecord};
+use nacre_core::place::{Place, Root, TreeKind};
+use nacre_core::session::Session;
+use nacre_core::tree::{Edit, EditTarget, Edited, RecordTree};
+
+use super::nodes::Nodes;
+use super::{Archive, Error, Result};
+use crate::joints::{Clock, PutOutcome, StoreError, StoreErrorKind};
+
+/// Changes of one volume's tree.
+pub struct VolumeEdit {
+    /// The volume.
+    pub volume: VolumeId,
+    /// The session that is being written.
+    pub session: SessionSeq,
+    /// The tree to begin with.
+    pub base: Root,
+    /// New entries in rising order of chunks; `None`: zero.
+    pub edits: Vec<(u64, Option<ChunkEntry>)>,
+    /// The volume's size in bytes; chunks behind it are dropped.
+    pub size: u64,
+}
+
+/// A commit in the making. Nothing is in the archive until `finish` returns.
+pub struct Commit<'a> {
+    archive: &'a mut Archive,
+    entropy: Box<dyn Entropy>,
+    /// What the new head will say.
+    pub head: Head,
+    index: IndexPack,
+    sessions: BTreeMap<SessionSeq, Option<Session>>,
+    packs: BTreeMap<Alias, PackRecord>,
+}
+
+impl<'a> Commit<'a> {
+    pub(super) fn begin(
+        archive: &'a mut Archive,
+        index_alias: Alias,
+        mut entropy: Box<dyn Entropy>,
+    ) -> Self {
+        let name = PackName(draw(entropy.as_mut()));
+        let mut head = archive.head().clone();
+        head.next.alias = Alias(index_alias.0 + 1);
+        head.writer_nonce = draw(entropy.as_mut());
+        let index = IndexPack::new(
+            index_alias,
+            name,
+            archive.sealer(),
+            archive.index_encoder(),
+            (archive.entropy_source())(),
+        );
+        Self {
+            archive,
+            entropy,
+            head,
+            index,
+            sessions: BTreeMap::new(),
+            packs: BTreeMap::new(),
+        }
+    }
+
+    /// Packs that were written and acknowledged since the last commit.
+    pub fn add_packs(&mut self, packs: Vec<(Alias, PackRecord)>) {
+        self.packs.extend(packs);
+    }
+
+    /// Writes or replaces a session.
+    pub fn set_session(&mut self, seq: SessionSeq, session: Session) {
+        self.head.next.session = self.head.next.session.max(SessionSeq(seq.0 + 1));
+        self.sessions.insert(seq, Some(session));
+    }
+
+    /// Points a volume at its newest session.
+    pub fn set_newest(
+        &mut self,
+        volume: VolumeId,
+        seq: SessionSeq,
+        size: u64,
+        root: Root,
+        snapshot: &[u8],
+    ) {
+        if let Some(volume) = self.head.volume_by_id_mut(volume) {
+            volume.newest = Some(seq);
+            volume.size = size;
+            volume.root = root;
+            volume.set_snapshot(snapshot);
+        }
+    }
+
+    /// Takes a session out.
+    pub fn remove_session(&mut self, seq: SessionSeq) {
+        self.sessions.insert(seq, None);
+    }
+
+    /// Writes the trees of volumes: all leaves, then the inner nodes level by level. Returns the new roots in the same order.
+    pub fn edit_volumes(&mut self, edits: Vec<VolumeEdit>) -> Result<Vec<Root>> {
+        let nodes = self.archive.nodes();
+        let mut source: &Nodes = &nodes;
+        let mut running = Vec::with_capacity(edits.len());
+        for edit in edits {
+            let target = EditTarget {
+                tree: TreeKind::Chunks,
+                volume: edit.volume,
+                session: edit.session,
+                key: nodes.digests(),
+            };
+            let cut = edit.size.div_ceil(nodes.format().chunk_size() as u64);
+            let mut tree = Edit::new(target, &edit.base, Some(cut));
+            for (chunk, entry) in edit.edits {
+                tree.push(&mut source, &mut self.index, chunk, entry)?;
+            }
+            tree.end_leaves(&mut source, &mut self.index)?;
+            running.push(tree);
+        }
+        let mut raised = true;
+        while raised {
+            raised = false;
+            for tree in &mut running {
+                raised |= tree.raise(&mut source, &mut self.index)?;
+            }
+        }
+        let finish = |tree: Edit<'_, ChunkEntry>| Ok(tree.finish(&mut source)?.root);
+        running.into_iter().map(finish).collect()
+    }
+
+    /// Makes it so.
+    pub fn finish(mut self, clock: &dyn Clock) -> Result<()> {
+        let previous = (self.head.epoch, self.archive.head_hash());
+        self.head.epoch = self.archive.next_epoch();
+        self.head.previous = previous.1;
+        self.head.time = clock.now().seconds;
+        self.write_trees(previous)?;
+        let index = self.index.finish();
+        let changed = std::mem::take(&mut self.packs);
+        enter_home(&mut self.head, &index);
+        let store = self.archive.store();
+        let name = ObjectName::Pack(index.record.name);
+        let stored = store.put_whole(name, &index.bytes)?;
+        if stored == PutOutcome::Exists {
+            return Err(exists_unasked(name));
+        }
+        // Everything that the head will name must survive a power cut before the head can.
+        store.barrier()?;
+        let object = self
+            .archive
+            .head_keys()
+            .seal(&self.head, self.entropy.as_mut());
+        let object = object.ok_or_else(|| {
+            Error::refused(
+                "the archive's head has become too large",
+                "Use fewer volumes in one archive.",
+            )
+        })?;
+        self.archive.put_head(&self.head, &object)?;
+        self.archive.advance(self.head, &object, changed)
+    }
+
+    /// Writes records and nodes of the trees that the head points to.
+    fn write_trees(&mut self, previous: (Epoch, HeadHash)) -> Result<()> {
+        let nodes = self.archive.nodes();
+        let key = nodes.digests();
+        let sessions = std::mem::take(&mut self.sessions);
+        let sessions = sessions
+            .into_iter()
+            .map(|(seq, session)| (seq.0, session.map(|session| session.encode())));
+        let sessions = RecordTree::stage(TreeKind::Sessions, key, sessions, &mut self.index)?;
+        let history = [(previous.0.0, Some(previous.1.0.to_vec()))];
+        let history = RecordTree::stage(TreeKind::Heads, key, history, &mut self.index)?;
+
+        let mut source: &Nodes = &nodes;
+        let mut apply = |tree, root: &mut Root, staged, index: &mut IndexPack| {
+            let edited = RecordTree { tree, root: *root }.apply(key, staged, &mut source, index)?;
+            *root = edited.root;
+            Ok::<Edited, Error>(edited)
+        };
+        let (index, head) = (&mut self.index, &mut self.head);
+        let mut dropped = apply(TreeKind::Sessions, &mut head.sessions, sessions, index)?.dropped;
+        dropped.extend(apply(TreeKind::Heads, &mut head.history, history, index)?.dropped);
+
+        enter_last_index(&nodes, head, &mut self.packs)?;
+        kill(&nodes, &mut self.packs, &dropped)?;
+        let packs = self.packs.iter();
+        let packs = packs.map(|(alias, record)| (alias.0, Some(record.encode())));
+        let packs = RecordTree::stage(TreeKind::Packs, key, packs, index)?;
+        let edited = apply(TreeKind::Packs, &mut head.packs, packs, index)?;
+        leave_homes(head, &edited.dropped);
+        Ok(())
+    }
+}
+
+/// The index pack of the head before is known by that head only; now it enters the pack tree.
+fn enter_last_index(
+    nodes: &Nodes,
+    head: &Head,
+    packs: &mut BTreeMap<Alias, PackRecord>,
+) -> Result<()> {
+    if let Some(home) = head.homes.last()
+        && nodes.pack_record(home.alias)?.is_none()
+    {
+        let kind = PackKind::Index;
+        let record = PackRecord::new(kind, home.name, home.key_generation, home.size, home.own);
+        packs.insert(home.alias, record);
+    }
+    Ok(())
+}
+
+/// Marks nodes and records that the new trees do not have as dead in their packs.
+fn kill(nodes: &Nodes, packs: &mut BTreeMap<Alias, PackRecord>, dropped: &[Place]) -> Result<()> {
+    for place in dropped {
+        if !packs.contains_key(&place.alias)
+            && let Some(record) = nodes.pack_record(place.alias)?
+        {
+            packs.insert(place.alias, record);
+        }
+        if let Some(record) = packs.get_mut(&place.alias) {
+            record.kill(place);
+        }
+    }
+    Ok(())
+}
+
+/// Nodes of the pack tree are not followed by pack records but counted at their homes.
+fn leave_homes(head: &mut Head, dropped: &[Place]) {
+    for place in dropped {
+        let home = head.homes.iter_mut().find(|home| home.alias == place.alias);
+        if let Some(home) = home {
+            home.nodes = home.nodes.saturating_sub(1);
+        }
+    }
+    head.homes.retain(|home| home.nodes > 0);
+}
+
+fn enter_home(head: &mut Head, index: &FinishedIndex) {
+    head.homes.push(Home {
+        alias: index.alias,
+        name: index.record.name,
+        key_generation: index.record.key_generation,
+        size: index.record.size,
+        own: index.record.own,
+        nodes: index.pack_nodes,
+    });
+}
+
+fn exists_unasked(name: ObjectName) -> Error {
+    // A fresh random name of 128 bits cannot be taken: somebody made it so.
+    let detail = "it says that a new pack is there already";
+    StoreError::new(StoreErrorKind::Protocol, Some(name), detail).into()
+}

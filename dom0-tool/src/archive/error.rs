@@ -1,0 +1,167 @@
+//! Errors of commands on an archive, and the exit code each ends with.
+
+use nacre_core::error::FormatError;
+use thiserror::Error;
+
+use crate::joints::{SourceError, StateError, StoreError, StoreErrorKind};
+
+/// What stopped a command, or a part of it. `Display` is one sentence; `remedy` the next.
+#[derive(Clone, Debug, Error)]
+pub enum Error {
+    /// The store.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// Local storage.
+    #[error("{0}")]
+    Source(#[from] SourceError),
+    /// Something read from the store is not what it must be.
+    #[error("{what}: {error}")]
+    Damaged {
+        /// Which object, and for what.
+        what: String,
+        /// What is wrong with it.
+        error: FormatError,
+    },
+    /// Data of a volume could not be restored.
+    #[error("{0}")]
+    Lost(String),
+    /// The store is not as new as this machine remembers, or not the same archive.
+    #[error("{sentence}")]
+    Stale {
+        /// What was found.
+        sentence: String,
+        /// What the user can do.
+        remedy: String,
+    },
+    /// What was asked for cannot be done.
+    #[error("{sentence}")]
+    Refused {
+        /// Why.
+        sentence: String,
+        /// What the user can do; may be empty.
+        remedy: String,
+    },
+    /// dom0's own files.
+    #[error("{0}")]
+    State(String),
+    /// The user stopped it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Result of a command on an archive.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// How bad it is: what the exit code tells (DESIGN 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing was done.
+    Failed,
+    /// Data is damaged or missing.
+    Integrity,
+    /// Rollback or a foreign archive.
+    Freshness,
+    /// The user stopped it.
+    Interrupted,
+}
+
+/// `?` in code that reads the index: the object is not known there.
+impl From<FormatError> for Error {
+    fn from(error: FormatError) -> Self {
+        Self::Damaged {
+            what: "the archive's index".to_owned(),
+            error,
+        }
+    }
+}
+
+impl From<StateError> for Error {
+    fn from(error: StateError) -> Self {
+        Self::State(error.to_string())
+    }
+}
+
+impl Error {
+    /// A refusal with a way out.
+    pub fn refused(sentence: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Refused {
+            sentence: sentence.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// Names the object in which a format error was found.
+    pub fn damaged(what: impl ToString) -> impl FnOnce(FormatError) -> Self {
+        move |error| Self::Damaged {
+            what: what.to_string(),
+            error,
+        }
+    }
+
+    /// What cannot happen has happened.
+    pub fn internal() -> Self {
+        Self::State("nacre lost track of its own work; this is a bug".to_owned())
+    }
+
+    /// What kind of failure it is.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Damaged {
+                error: FormatError::TooNew { .. },
+                ..
+            } => Severity::Failed,
+            Self::Damaged { .. } | Self::Lost(_) => Severity::Integrity,
+            Self::Store(error) => match error.kind {
+                StoreErrorKind::NotFound | StoreErrorKind::OutOfRange => Severity::Integrity,
+                _ => Severity::Failed,
+            },
+            Self::Stale { .. } => Severity::Freshness,
+            Self::Interrupted => Severity::Interrupted,
+            Self::Source(_) | Self::Refused { .. } | Self::State(_) => Severity::Failed,
+        }
+    }
+
+    /// Whether it is only that something in the store is damaged or missing: the rest may still be read.
+    pub fn is_damage(&self) -> bool {
+        self.severity() == Severity::Integrity
+    }
+
+    /// What the user can do about it, in one sentence; empty where the error says all.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Store(error) => store_remedy(error.kind).to_owned(),
+            Self::Damaged {
+                error: FormatError::TooNew { .. },
+                ..
+            } => "Install a newer nacre.".to_owned(),
+            Self::Damaged { .. } | Self::Lost(_) => {
+                "Run `nacre verify` to see what else is affected, and look at the store's disk."
+                    .to_owned()
+            }
+            Self::Stale { remedy, .. } | Self::Refused { remedy, .. } => remedy.clone(),
+            Self::Source(_) | Self::State(_) | Self::Interrupted => String::new(),
+        }
+    }
+}
+
+fn store_remedy(kind: StoreErrorKind) -> &'static str {
+    match kind {
+        StoreErrorKind::NotFound | StoreErrorKind::OutOfRange | StoreErrorKind::TooLarge => {
+            "Run `nacre verify` to see what is affected, and look at the store's disk."
+        }
+        StoreErrorKind::NoSpace => {
+            "Make room in the store and run the same command again; what was sent is kept."
+        }
+        StoreErrorKind::ReadOnly => "Mount the store's file system writable.",
+        StoreErrorKind::NoArchive => {
+            "Check `--dest`, or create an archive there with `nacre arch-init`."
+        }
+        StoreErrorKind::NotInstalled => "Install nacre-helper where the store is.",
+        StoreErrorKind::TooOld => "Update nacre-helper where the store is.",
+        StoreErrorKind::Died | StoreErrorKind::TimedOut => {
+            "Run the same command again; it continues where it was."
+        }
+        StoreErrorKind::Io => "Check the store's disk.",
+        _ => "",
+    }
+}

@@ -1,0 +1,125 @@
+//! Making an archive: header twice, barrier, the first head, barrier.
+//!
+//! A crash before the head leaves a header without head: `arch-init` may be run again there, which finds the names taken and says so, and the
+//! user removes the folder. Nothing is lost, since nothing was there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nacre_core::entropy::draw;
+use nacre_core::hash::HashType;
+use nacre_core::head::{Compression, Head};
+use nacre_core::header::{NewHeader, NewSlot, Unlocked};
+use nacre_core::ids::{ArchiveId, HeadHash, OriginId};
+use nacre_core::node::ChunkFormat;
+use nacre_core::object_name::{Copy, ObjectClass, ObjectName};
+
+use super::fetch::Fetcher;
+use super::memory::Memory;
+use super::nodes::Nodes;
+use super::open::MemoryOf;
+use super::{Archive, EntropySource, Error, Result};
+use crate::joints::{Clock, PutOutcome, Store};
+
+/// What is fixed when an archive is made.
+pub struct InitOptions<'a> {
+    /// Hash of chunk ids and digests.
+    pub hash: HashType,
+    /// Size of chunks.
+    pub format: ChunkFormat,
+    /// The writer's default.
+    pub compression: Compression,
+    /// Whether it is encrypted; then `slots` must not be empty.
+    pub encrypted: bool,
+    /// What opens it.
+    pub slots: Vec<NewSlot<'a>>,
+    /// dom0's memory of the archive.
+    pub memory: MemoryOf<'a>,
+    /// Randomness.
+    pub entropy: EntropySource,
+}
+
+/// Makes an archive in an empty store.
+pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) -> Result<Archive> {
+    refuse_if_used(store.as_ref())?;
+    let mut entropy = (options.entropy)();
+    let entropy = entropy.as_mut();
+    let new = NewHeader {
+        archive: ArchiveId(draw(entropy)),
+        origin: OriginId(draw(entropy)),
+        hash: options.hash,
+        format: options.format,
+        encrypted: options.encrypted,
+    };
+    let header = Unlocked::create(&new, &options.slots, entropy)
+        .map_err(|error| Error::refused(error.to_string(), ""))?;
+    let generation = header.description().generation;
+    for copy in [Copy::A, Copy::B] {
+        put_first(
+            store.as_ref(),
+            ObjectName::Header(generation, copy),
+            header.bytes(),
+        )?;
+    }
+    // The head names the header, so the header must be there first.
+    store.barrier()?;
+
+    let keys = header.keys();
+    let named = (generation, header.hash());
+    let mut head = Head::first(header.description().archive, named, options.compression);
+    head.writer_nonce = draw(entropy);
+    head.time = clock.now().seconds;
+    let object = keys
+        .head_keys()
+        .seal(&head, entropy)
+        .ok_or_else(Error::internal)?;
+    let memory = Memory::new((options.memory)(head.archive)?);
+    let nodes = Nodes::new(
+        Fetcher::new(Arc::clone(&store)),
+        keys.opener(),
+        keys.digest(),
+        options.format,
+    );
+    let mut archive = Archive {
+        store,
+        head_hash: HeadHash::of(&object),
+        format: options.format,
+        nodes: Arc::new(nodes),
+        memory,
+        entropy: options.entropy,
+        highest: head.epoch,
+        compression: None,
+        header,
+        keys,
+        head: head.clone(),
+    };
+    archive.put_head(&head, &object)?;
+    archive.advance(head, &object, BTreeMap::new())?;
+    Ok(archive)
+}
+
+/// An archive is made only where there is none.
+fn refuse_if_used(store: &dyn Store) -> Result<()> {
+    let mut used = false;
+    for class in [ObjectClass::Header, ObjectClass::Head, ObjectClass::Pack] {
+        store.list(class, &mut |_, _| used = true)?;
+    }
+    if used {
+        return Err(already_there());
+    }
+    Ok(())
+}
+
+fn put_first(store: &dyn Store, name: ObjectName, object: &[u8]) -> Result<()> {
+    match store.put_whole(name, object)? {
+        PutOutcome::Created => Ok(()),
+        PutOutcome::Exists => Err(already_there()),
+    }
+}
+
+fn already_there() -> Error {
+    Error::refused(
+        "there is an archive at this target already",
+        "Give another `--dest`, or send to the archive that is there.",
+    )
+}

@@ -1,0 +1,272 @@
+//! An opened archive: found, unlocked, checked for freshness; read through its index and changed by commits.
+
+mod commit;
+mod error;
+mod fetch;
+mod init;
+mod known;
+mod memory;
+mod nodes;
+mod open;
+mod packs;
+mod sessions;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nacre_core::entropy::{Entropy, draw};
+use nacre_core::freshness::Anchor;
+use nacre_core::hash::ChunkIdKey;
+use nacre_core::head::{Compression, Head, HeadKeys};
+use nacre_core::header::Unlocked;
+use nacre_core::ids::{Alias, ArchiveId, DomainId, Epoch, HeadHash};
+use nacre_core::keys::Keys;
+use nacre_core::node::ChunkFormat;
+use nacre_core::object_name::ObjectName;
+use nacre_core::pack::PackRecord;
+use nacre_core::place::Root;
+use nacre_core::seal::{Encoder, Sealer};
+
+pub use commit::{Commit, VolumeEdit};
+pub use error::{Error, Result, Severity};
+pub use init::{InitOptions, init};
+pub use known::KnownEntries;
+pub use memory::{Memory, Pin};
+pub use nodes::{Nodes, SealedItem};
+pub use open::{MemoryOf, OpenOptions, Unlock, header_error, open};
+pub use sessions::{Sessions, Wish};
+
+use crate::joints::{PutOutcome, Store};
+
+/// Makes the randomness of one thread.
+pub type EntropySource = Arc<dyn Fn() -> Box<dyn Entropy> + Send + Sync>;
+
+/// Level at which index packs are compressed: they are small, and read more often than written.
+const INDEX_LEVEL: i32 = 3;
+
+/// An archive that is open.
+pub struct Archive {
+    store: Arc<dyn Store>,
+    keys: Keys,
+    head: Head,
+    head_hash: HeadHash,
+    format: ChunkFormat,
+    nodes: Arc<Nodes>,
+    memory: Memory,
+    entropy: EntropySource,
+    /// The highest epoch that was ever seen, in the store or by this machine.
+    highest: Epoch,
+    /// Compression for this run, if not the archive's default.
+    compression: Option<Compression>,
+    header: Unlocked,
+}
+
+/// What is known of a volume before it is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct VolumeState {
+    /// Its number.
+    pub id: nacre_core::ids::VolumeId,
+    /// Its dedup domain.
+    pub domain: DomainId,
+    /// Its newest tree.
+    pub root: Root,
+    /// Its size in the newest session.
+    pub size: u64,
+    /// Whether it has a finished session, and that is its newest.
+    pub finished: bool,
+}
+
+impl Archive {
+    /// The store.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// The newest head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> ArchiveId {
+        self.head.archive
+    }
+
+    /// Hash of the newest head.
+    pub fn head_hash(&self) -> HeadHash {
+        self.head_hash
+    }
+
+    /// The index.
+    pub fn nodes(&self) -> Arc<Nodes> {
+        Arc::clone(&self.nodes)
+    }
+
+    /// Seals new items.
+    pub fn sealer(&self) -> Arc<Sealer> {
+        self.keys.sealer()
+    }
+
+    /// The unlocked header.
+    pub fn header(&self) -> &Unlocked {
+        &self.header
+    }
+
+    fn head_keys(&self) -> Arc<HeadKeys> {
+        self.keys.head_keys()
+    }
+
+    /// The archive's keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The id key of a dedup domain.
+    pub fn chunk_ids(&self, domain: DomainId) -> ChunkIdKey {
+        self.keys.chunk_ids(domain)
+    }
+
+    /// The id key of a volume's dedup domain.
+    pub fn volume_ids(&self, volume: &nacre_core::head::Volume) -> ChunkIdKey {
+        let domain = self.head.domain(volume.domain).map(|domain| domain.id);
+        self.keys.chunk_ids(domain.unwrap_or_default())
+    }
+
+    /// Size of a chunk in bytes.
+    pub fn chunk_size(&self) -> usize {
+        self.format.chunk_size()
+    }
+
+    /// How chunks are compressed.
+    pub fn compression(&self) -> Compression {
+        self.compression.unwrap_or(self.head.compression)
+    }
+
+    /// Compresses otherwise than the archive's default, in this run.
+    pub fn set_compression(&mut self, compression: Compression) {
+        self.compression = Some(compression);
+    }
+
+    /// Randomness.
+    pub fn entropy_source(&self) -> EntropySource {
+        Arc::clone(&self.entropy)
+    }
+
+    /// Compresses the index. Without compression for chunks there is none for the index either.
+    fn index_encoder(&self) -> Encoder {
+        Encoder::new(match self.head.compression {
+            Compression::None => Compression::None,
+            Compression::Zstd(_) => Compression::Zstd(INDEX_LEVEL),
+        })
+    }
+
+    /// The epoch of the next head: above every one that was ever seen.
+    fn next_epoch(&self) -> Epoch {
+        Epoch(self.highest.max(self.head.epoch).0 + 1)
+    }
+
+    /// Begins a commit, whose index pack has the given alias.
+    pub fn begin_commit(&mut self, index_alias: Alias) -> Commit<'_> {
+        let entropy = (self.entropy)();
+        Commit::begin(self, index_alias, entropy)
+    }
+
+    /// Begins a commit of a command that writes no packs but the index.
+    pub fn begin_small_commit(&mut self) -> Commit<'_> {
+        let alias = self.head.next.alias;
+        self.begin_commit(alias)
+    }
+
+    /// Enters a volume in memory, if the archive does not have it; the next commit writes it.
+    pub fn enter_volume(&mut self, name: &str) -> Result<VolumeState> {
+        if self.head.volume(name).is_none() {
+            let id = DomainId(draw((self.entropy)().as_mut()));
+            let domain = self.head.domain_named("default", id);
+            self.head.add_volume(name, domain).map_err(|_| {
+                Error::refused(
+                    format!("{name:?} cannot name a volume"),
+                    "Use a relative path of printable characters, at most 255 bytes long.",
+                )
+            })?;
+        }
+        self.volume_state(name)
+    }
+
+    fn volume_state(&self, name: &str) -> Result<VolumeState> {
+        let volume = self.head.volume(name).ok_or_else(Error::internal)?;
+        let domain = self.head.domain(volume.domain);
+        let finished = match volume.newest {
+            None => false,
+            Some(newest) => !self.sessions()?.is_unfinished(newest),
+        };
+        Ok(VolumeState {
+            id: volume.id,
+            domain: domain.ok_or_else(Error::internal)?.id,
+            root: volume.root,
+            size: volume.size,
+            finished,
+        })
+    }
+
+    /// All sessions.
+    pub fn sessions(&self) -> Result<Sessions> {
+        Sessions::read(self)
+    }
+
+    /// Puts a head, created only if absent, and makes it durable.
+    fn put_head(&self, head: &Head, object: &[u8]) -> Result<()> {
+        let name = ObjectName::Head(head.epoch);
+        if self.store.put_whole(name, object)? == PutOutcome::Exists
+            && self
+                .store
+                .get_whole(name, nacre_core::head::MAX_HEAD)?
+                .as_deref()
+                != Some(object)
+        {
+            // Equal bytes would mean that our own put had succeeded and only its answer was lost: a head holds a random nonce.
+            return Err(Error::refused(
+                "another writer has changed the archive meanwhile",
+                "Run the same command again.",
+            ));
+        }
+        Ok(self.store.barrier()?)
+    }
+
+    /// The head is in the store: from here on it is the archive.
+    fn advance(
+        &mut self,
+        head: Head,
+        object: &[u8],
+        changed: BTreeMap<Alias, PackRecord>,
+    ) -> Result<()> {
+        let superseded = Epoch(self.head.epoch.0.saturating_sub(1));
+        self.head_hash = HeadHash::of(object);
+        self.nodes
+            .packs()
+            .advance(head.packs, &head.homes, &changed);
+        self.head = head;
+        self.highest = self.head.epoch;
+        self.memory.remember(&self.anchor(), object)?;
+        self.forget_heads(superseded)
+    }
+
+    /// What this machine remembers of the newest head.
+    fn anchor(&self) -> Anchor {
+        Anchor {
+            archive: self.head.archive,
+            epoch: self.head.epoch,
+            head: self.head_hash,
+            header_generation: self.head.header_generation,
+            pin: self.keys.pin(),
+            encrypted: self.header.description().encrypted,
+        }
+    }
+
+    /// Removes heads up to `epoch`: the newest and its predecessor stay. That they go is not needed for anything but room.
+    fn forget_heads(&self, epoch: Epoch) -> Result<()> {
+        if epoch.0 == 0 || self.store.capabilities().append_only {
+            return Ok(());
+        }
+        Ok(self.store.delete(&[ObjectName::Head(epoch)])?)
+    }
+}

@@ -1,0 +1,268 @@
+//! Reads the index: nodes and records by pointer, items by place. Shared by all threads of a command.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use nacre_core::error::FormatError;
+use nacre_core::hash::DigestKey;
+use nacre_core::ids::Alias;
+use nacre_core::node::{ChunkFormat, Node, record_digest};
+use nacre_core::object_name::ObjectName;
+use nacre_core::pack::PackRecord;
+use nacre_core::place::{Place, Pointer, TreeKind};
+use nacre_core::seal::{Decoder, ItemAddress, ItemKind, Opener};
+use nacre_core::tree::{NodeSource, RecordTree};
+
+use super::fetch::{Fetcher, Wanted};
+use super::packs::{Located, PackTable};
+use super::{Error, Result};
+
+/// The index of an opened archive, as a source of nodes.
+pub struct Nodes {
+    fetcher: Fetcher,
+    opener: Arc<Opener>,
+    digests: DigestKey,
+    format: ChunkFormat,
+    packs: PackTable,
+}
+
+/// An item as the store gave it.
+pub struct SealedItem {
+    bytes: Vec<u8>,
+    kind: ItemKind,
+    located: Located,
+}
+
+impl SealedItem {
+    /// What errors call it: the object that holds it, and where.
+    pub fn location(&self) -> String {
+        let object = ObjectName::Pack(self.located.pack);
+        format!("{object} at byte {}", self.located.offset)
+    }
+
+    /// Its length in the store.
+    pub fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Authenticates and decodes it; `raw_length` is what the index says.
+    pub fn open(
+        mut self,
+        opener: &Opener,
+        raw_length: usize,
+        decoder: &mut Decoder,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let address = ItemAddress {
+            key_generation: self.located.key_generation,
+            kind: self.kind,
+            pack: self.located.origin,
+            offset: self.located.origin_offset,
+        };
+        let opened = opener.open(&address, &mut self.bytes, raw_length, decoder, out);
+        opened.map_err(|error| Error::damaged(self.location())(error))
+    }
+}
+
+impl Nodes {
+    /// An index that knows no packs yet.
+    pub fn new(
+        fetcher: Fetcher,
+        opener: Arc<Opener>,
+        digests: DigestKey,
+        format: ChunkFormat,
+    ) -> Self {
+        Self {
+            fetcher,
+            opener,
+            digests,
+            format,
+            packs: PackTable::default(),
+        }
+    }
+
+    /// Where packs are.
+    pub fn packs(&self) -> &PackTable {
+        &self.packs
+    }
+
+    /// Reads from the store.
+    pub fn fetcher(&self) -> &Fetcher {
+        &self.fetcher
+    }
+
+    /// Opens items.
+    pub fn opener(&self) -> &Opener {
+        &self.opener
+    }
+
+    /// Key of the digests.
+    pub fn digests(&self) -> &DigestKey {
+        &self.digests
+    }
+
+    /// Size of the chunks.
+    pub fn format(&self) -> ChunkFormat {
+        self.format
+    }
+
+    /// Reads items as they lie in the store, each with an answer of its own.
+    pub fn sealed_items(&self, items: &[(ItemKind, Place)]) -> Vec<Result<SealedItem>> {
+        let places: Vec<Place> = items.iter().map(|(_, place)| *place).collect();
+        if let Err(error) = self.load_records(&places) {
+            return items.iter().map(|_| Err(error.clone())).collect();
+        }
+        let located: Vec<Result<Located>> =
+            places.iter().map(|place| self.locate(*place)).collect();
+        let wanted: Vec<Wanted> = located
+            .iter()
+            .flatten()
+            .map(|found| Wanted {
+                pack: found.pack,
+                offset: found.offset,
+                length: found.length,
+            })
+            .collect();
+        let mut fetched = self.fetcher.items(&wanted).into_iter();
+        let mut answer = |found: Result<Located>, kind| {
+            let located = found?;
+            let bytes = fetched.next().unwrap_or_else(|| Err(Error::internal()))?;
+            Ok(SealedItem {
+                bytes,
+                kind,
+                located,
+            })
+        };
+        located
+            .into_iter()
+            .zip(items)
+            .map(|(found, (kind, _))| answer(found, *kind))
+            .collect()
+    }
+
+    fn locate(&self, place: Place) -> Result<Located> {
+        self.packs
+            .locate(place)
+            .ok_or_else(|| Error::damaged(lost_pack(place.alias))(FormatError::Mismatch("a place")))
+    }
+
+    /// Makes sure that the records of all packs concerned are known.
+    fn load_records(&self, places: &[Place]) -> Result<()> {
+        let aliases: BTreeSet<Alias> = places.iter().map(|place| place.alias).collect();
+        self.load_aliases(&self.packs.missing(&aliases))?;
+        // What was moved is held by packs whose records are needed too; one hop at most.
+        let holders = aliases
+            .iter()
+            .filter_map(|alias| self.packs.record(*alias))
+            .flat_map(|record| record.part_aliases().collect::<Vec<_>>())
+            .collect();
+        self.load_aliases(&self.packs.missing(&holders))
+    }
+
+    fn load_aliases(&self, missing: &BTreeSet<Alias>) -> Result<()> {
+        let (Some(first), Some(last)) = (missing.first(), missing.last()) else {
+            return Ok(());
+        };
+        // Aliases that are needed together were mostly written together: what lies between them costs little more.
+        let mut unknown = missing.clone();
+        let tree = RecordTree {
+            tree: TreeKind::Packs,
+            root: self.packs.root(),
+        };
+        let mut source = self;
+        tree.each(
+            &mut source,
+            first.0..last.0.saturating_add(1),
+            |key, bytes| {
+                let record = PackRecord::parse(&bytes)
+                    .map_err(Error::damaged(format!("the record of pack {key}")))?;
+                unknown.remove(&Alias(key));
+                self.packs.loaded(Alias(key), Some(record));
+                Ok(())
+            },
+        )?;
+        for alias in unknown {
+            self.packs.loaded(alias, None);
+        }
+        Ok(())
+    }
+
+    /// What the pack tree says of a pack; `None` for the index pack of the newest head, which is not in it yet.
+    pub fn pack_record(&self, alias: Alias) -> Result<Option<PackRecord>> {
+        if self.packs.record(alias).is_none() {
+            self.load_aliases(&BTreeSet::from([alias]))?;
+        }
+        Ok(self.packs.record(alias).map(|record| (*record).clone()))
+    }
+
+    /// Opens one item of the index.
+    fn open_item(
+        &self,
+        item: SealedItem,
+        pointer: &Pointer,
+        decoder: &mut Decoder,
+    ) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        item.open(
+            &self.opener,
+            pointer.raw_length as usize,
+            decoder,
+            &mut body,
+        )?;
+        Ok(body)
+    }
+
+    fn open_node(
+        &self,
+        tree: TreeKind,
+        pointer: &Pointer,
+        item: Result<SealedItem>,
+        decoder: &mut Decoder,
+    ) -> Result<Arc<Node>> {
+        let item = item?;
+        let location = item.location();
+        let body = self.open_item(item, pointer, decoder)?;
+        let node = Node::open(self.format, &self.digests, tree, pointer, &body);
+        node.map(Arc::new).map_err(Error::damaged(location))
+    }
+
+    /// Reads nodes, each with an answer of its own.
+    pub fn each_node(&self, tree: TreeKind, pointers: &[Pointer]) -> Vec<Result<Arc<Node>>> {
+        let mut decoder = Decoder::new();
+        let items = self.sealed_items(&wanted(ItemKind::Node, pointers));
+        let open = |(pointer, item)| self.open_node(tree, pointer, item, &mut decoder);
+        pointers.iter().zip(items).map(open).collect()
+    }
+}
+
+impl NodeSource for &Nodes {
+    type Error = Error;
+
+    fn nodes(&mut self, tree: TreeKind, pointers: &[Pointer]) -> Result<Vec<Arc<Node>>> {
+        self.each_node(tree, pointers).into_iter().collect()
+    }
+
+    fn records(&mut self, _tree: TreeKind, pointers: &[Pointer]) -> Result<Vec<Vec<u8>>> {
+        let mut decoder = Decoder::new();
+        let items = self.sealed_items(&wanted(ItemKind::Record, pointers));
+        let mut open = |(pointer, item): (&Pointer, Result<SealedItem>)| {
+            let item = item?;
+            let location = item.location();
+            let body = self.open_item(item, pointer, &mut decoder)?;
+            if record_digest(&self.digests, &body) == pointer.digest {
+                Ok(body)
+            } else {
+                Err(Error::damaged(location)(FormatError::Mismatch("a record")))
+            }
+        };
+        pointers.iter().zip(items).map(&mut open).collect()
+    }
+}
+
+fn wanted(kind: ItemKind, pointers: &[Pointer]) -> Vec<(ItemKind, Place)> {
+    pointers.iter().map(|p| (kind, p.place)).collect()
+}
+
+fn lost_pack(alias: Alias) -> String {
+    format!("the index names pack {alias}, which the archive does not have")
+}

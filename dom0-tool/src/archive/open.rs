@@ -1,0 +1,326 @@
+//! Opening an archive: headers, unlock, the newest head, freshness (DESIGN 4.4).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use nacre_core::freshness::{Anchor, Freshness};
+use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
+use nacre_core::header::{Candidates, HeaderError, MAX_HEADER, Unlocked};
+use nacre_core::ids::{ArchiveId, Epoch, Generation, HeadHash};
+use nacre_core::object_name::{ObjectClass, ObjectName};
+use nacre_core::place::TreeKind;
+use nacre_core::tree::RecordTree;
+
+use super::fetch::Fetcher;
+use super::memory::{Memory, Pin};
+use super::nodes::Nodes;
+use super::{Archive, EntropySource, Error, Result};
+use crate::joints::{StateDir, Store};
+
+/// Header objects that are read at most.
+const MOST_HEADERS: usize = 16;
+const MAX_HEADER_OBJECT: u32 = MAX_HEADER as u32;
+
+/// Where the key comes from: called with the headers that may be in force.
+pub type Unlock<'a> = &'a mut dyn FnMut(Candidates) -> Result<Unlocked>;
+
+/// Finds dom0's memory of an archive.
+pub type MemoryOf<'a> = &'a dyn Fn(ArchiveId) -> Result<Arc<dyn StateDir>>;
+
+/// How to open.
+pub struct OpenOptions<'a> {
+    /// What this machine remembers of the target: an archive that is pinned there, if one is.
+    pub pin: Option<Pin>,
+    /// Where the key comes from.
+    pub unlock: Unlock<'a>,
+    /// dom0's memory of the archive.
+    pub memory: MemoryOf<'a>,
+    /// Accept a store that is older than remembered (`--force-allow-rollback`).
+    pub allow_rollback: bool,
+    /// Randomness for later commits.
+    pub entropy: EntropySource,
+}
+
+/// Opens the archive in `store`.
+pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> {
+    let objects = read_headers(store.as_ref())?;
+    if objects.is_empty() {
+        return Err(no_archive(options.pin.is_some()));
+    }
+    let claimed = choose(&objects, None)?;
+    let claim = claimed.newest().ok_or_else(|| no_archive(true))?;
+    if let Some(pin) = &options.pin {
+        pin.check(claim.description())?;
+    }
+    let memory = Memory::new((options.memory)(claim.description().archive)?);
+    let anchor = memory.anchor()?;
+    let pinned = anchor.filter(|_| !options.allow_rollback);
+    let candidates = choose(&objects, pinned.map(|anchor| anchor.header_generation))?;
+    if anchor.is_some_and(|anchor| anchor.encrypted) && !candidates.encrypted() {
+        return Err(foreign("it is not encrypted"));
+    }
+    let header = (options.unlock)(candidates)?;
+    let keys = header.keys();
+    if anchor.is_some_and(|anchor| anchor.pin != keys.pin()) {
+        return Err(foreign("its master key is another one"));
+    }
+    let head_keys = keys.head_keys();
+    let found = newest_head(store.as_ref(), &head_keys, &memory, anchor.as_ref())?;
+    let nodes = Nodes::new(
+        Fetcher::new(Arc::clone(&store)),
+        keys.opener(),
+        keys.digest(),
+        header.description().format,
+    );
+    let archive = Archive {
+        store,
+        head_hash: HeadHash::of(&found.object),
+        format: header.description().format,
+        nodes: Arc::new(nodes),
+        memory,
+        entropy: options.entropy,
+        highest: found.highest,
+        compression: None,
+        header,
+        keys,
+        head: found.head,
+    };
+    archive.settle(anchor.as_ref(), &found.object, options.allow_rollback)?;
+    Ok(archive)
+}
+
+impl Archive {
+    /// The last checks, for which the index is needed; then this head is remembered.
+    fn settle(&self, anchor: Option<&Anchor>, object: &[u8], allow_rollback: bool) -> Result<()> {
+        let head = &self.head;
+        if head.archive != self.header.description().archive {
+            return Err(foreign("its head belongs to another archive"));
+        }
+        let named = (head.header_generation, head.header_hash);
+        self.header
+            .check_named(named.0, named.1)
+            .map_err(|_| stale_header())?;
+        self.nodes
+            .packs()
+            .advance(head.packs, &head.homes, &std::collections::BTreeMap::new());
+        if let Some(home) = head.homes.last() {
+            self.nodes.fetcher().load_tail(home.name, home.size);
+        }
+        if let Some(anchor) = anchor {
+            self.compare(anchor, allow_rollback)?;
+        }
+        let now = self.anchor();
+        if anchor != Some(&now) {
+            self.memory.remember(&now, object)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, anchor: &Anchor, allow_rollback: bool) -> Result<()> {
+        let (head, hash) = (&self.head, self.head_hash);
+        let history = if head.epoch > anchor.epoch {
+            self.head_of(anchor.epoch)?
+        } else {
+            None
+        };
+        match anchor.compare(head.archive, head.epoch, hash, history) {
+            Freshness::Same | Freshness::Newer => Ok(()),
+            Freshness::Foreign => Err(foreign("its head belongs to another archive")),
+            _ if allow_rollback => Ok(()),
+            Freshness::Older { remembered, found } => Err(rolled_back(format!(
+                "the store is older than this machine remembers: it shows epoch {found}, \
+                 epoch {remembered} was there before"
+            ))),
+            Freshness::Forked { remembered } => Err(rolled_back(format!(
+                "the store does not continue what this machine remembers: \
+                 its epoch {} does not descend from epoch {remembered}",
+                head.epoch
+            ))),
+        }
+    }
+
+    /// The hash that the history holds for an earlier epoch.
+    fn head_of(&self, epoch: Epoch) -> Result<Option<HeadHash>> {
+        let history = RecordTree {
+            tree: TreeKind::Heads,
+            root: self.head.history,
+        };
+        let mut source: &Nodes = &self.nodes;
+        let record = history.get(&mut source, epoch.0)?;
+        Ok(record
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+            .map(HeadHash))
+    }
+}
+
+/// All copies of all headers. One that cannot be read is left out: the others may do.
+fn read_headers(store: &dyn Store) -> Result<Vec<(Generation, Vec<u8>)>> {
+    let mut names = BTreeSet::new();
+    store.list(ObjectClass::Header, &mut |name, _| {
+        names.insert(name);
+    })?;
+    let mut objects = Vec::new();
+    let mut last = None;
+    // The newest first, and not more of them than a store that plays with us may make us read.
+    for name in names.iter().rev().take(MOST_HEADERS) {
+        let ObjectName::Header(generation, _) = name else {
+            continue;
+        };
+        match store.get_whole(*name, MAX_HEADER_OBJECT) {
+            Ok(Some(object)) => objects.push((*generation, object)),
+            Ok(None) => {}
+            Err(error) => last = Some(error),
+        }
+    }
+    match last {
+        Some(error) if objects.is_empty() => Err(error.into()),
+        _ => Ok(objects),
+    }
+}
+
+fn choose(objects: &[(Generation, Vec<u8>)], pinned: Option<Generation>) -> Result<Candidates> {
+    let objects = objects.iter().map(|(number, bytes)| (*number, &bytes[..]));
+    Candidates::choose(objects, pinned).map_err(header_error)
+}
+
+/// What is wrong with a header, as an error of the command.
+pub fn header_error(error: HeaderError) -> Error {
+    match error {
+        HeaderError::Older { .. } | HeaderError::NotTheHeads(_) => stale_header(),
+        other => Error::refused(other.to_string(), ""),
+    }
+}
+
+struct FoundHead {
+    head: Head,
+    object: Vec<u8>,
+    /// The highest epoch of which there is any sign.
+    highest: Epoch,
+}
+
+/// The newest head that opens. One that this machine wrote last and that the store has lost since is put again, if it can be.
+fn newest_head(
+    store: &dyn Store,
+    keys: &HeadKeys,
+    memory: &Memory,
+    anchor: Option<&Anchor>,
+) -> Result<FoundHead> {
+    let mut epochs = BTreeSet::new();
+    store.list(ObjectClass::Head, &mut |name, _| {
+        if let ObjectName::Head(epoch) = name {
+            epochs.insert(epoch);
+        }
+    })?;
+    let shown = epochs.last().copied().unwrap_or_default();
+    let highest = anchor.map_or(shown, |anchor| anchor.epoch.max(shown));
+    if let Some(anchor) = anchor
+        && shown < anchor.epoch
+        && let Some(found) = put_again(store, keys, memory, anchor, &epochs)?
+    {
+        return Ok(found);
+    }
+    let mut last = None;
+    for epoch in epochs.iter().rev() {
+        match read_head(store, keys, *epoch) {
+            Ok(Some((head, object))) => {
+                return Ok(FoundHead {
+                    head,
+                    object,
+                    highest,
+                });
+            }
+            Ok(None) => {}
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| no_archive(anchor.is_some())))
+}
+
+fn read_head(store: &dyn Store, keys: &HeadKeys, epoch: Epoch) -> Result<Option<(Head, Vec<u8>)>> {
+    let name = ObjectName::Head(epoch);
+    let Some(object) = store.get_whole(name, MAX_HEAD)? else {
+        return Ok(None);
+    };
+    let head = keys.open(epoch, &object).map_err(Error::damaged(name))?;
+    Ok(Some((head, object)))
+}
+
+/// A power cut or a lying disk may have lost the last head although it was behind a barrier. If its predecessor is the newest there, and
+/// every pack of its commit too, it is put again.
+fn put_again(
+    store: &dyn Store,
+    keys: &HeadKeys,
+    memory: &Memory,
+    anchor: &Anchor,
+    epochs: &BTreeSet<Epoch>,
+) -> Result<Option<FoundHead>> {
+    let Some(object) = memory.last_head()? else {
+        return Ok(None);
+    };
+    if HeadHash::of(&object) != anchor.head {
+        return Ok(None);
+    }
+    let Ok(head) = keys.open(anchor.epoch, &object) else {
+        return Ok(None);
+    };
+    let predecessor = match epochs.last() {
+        Some(epoch) => read_head(store, keys, *epoch)?,
+        None => None,
+    };
+    if predecessor.is_none_or(|(_, bytes)| HeadHash::of(&bytes) != head.previous) {
+        return Ok(None);
+    }
+    // The packs of that commit were written behind those of its predecessor: the newest index pack vouches for them by its barrier.
+    for home in &head.homes {
+        if store.stat(ObjectName::Pack(home.name))? != Some(home.size) {
+            return Ok(None);
+        }
+    }
+    store.put_whole(ObjectName::Head(anchor.epoch), &object)?;
+    store.barrier()?;
+    Ok(Some(FoundHead {
+        head,
+        object,
+        highest: anchor.epoch,
+    }))
+}
+
+fn no_archive(known: bool) -> Error {
+    if known {
+        return Error::Stale {
+            sentence: "the archive that was at this target is gone".to_owned(),
+            remedy: "Check that the right disk or qube is there.".to_owned(),
+        };
+    }
+    Error::refused(
+        "there is no archive at this target",
+        "Check `--dest`, or create one with `nacre arch-init`.",
+    )
+}
+
+pub(super) fn foreign(why: &str) -> Error {
+    Error::Stale {
+        sentence: format!("this is not the archive that this machine knows at this target: {why}"),
+        remedy: "Check that the right disk or qube is there; if the change is yours, \
+                 forget the old one with `--force-allow-rollback`."
+            .to_owned(),
+    }
+}
+
+fn rolled_back(sentence: String) -> Error {
+    Error::Stale {
+        sentence,
+        remedy: "Look for the newer copy; if this one is all there is, accept it with \
+                 `--force-allow-rollback`."
+            .to_owned(),
+    }
+}
+
+fn stale_header() -> Error {
+    Error::Stale {
+        sentence: "the store shows an old header, with keys that were changed since".to_owned(),
+        remedy: "Look for the newer copy; if this one is all there is, accept it with \
+                 `--force-allow-rollback`."
+            .to_owned(),
+    }
+}

@@ -1,0 +1,115 @@
+//! The sessions of an archive, and which of them the user means.
+
+use std::collections::BTreeMap;
+
+use nacre_core::ids::{SessionSeq, VolumeId};
+use nacre_core::place::TreeKind;
+use nacre_core::session::{Session, SessionTime, SessionVolume, Tag};
+use nacre_core::session_name::SessionName;
+use nacre_core::tree::RecordTree;
+
+use super::nodes::Nodes;
+use super::{Archive, Error, Result};
+use crate::joints::Clock;
+
+/// All sessions, by number.
+#[derive(Clone, Debug, Default)]
+pub struct Sessions {
+    all: BTreeMap<SessionSeq, Session>,
+}
+
+/// Which session is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The newest finished one that has the volume; an unfinished one only if there is no other.
+    Newest,
+    /// That of this name.
+    Named(SessionName),
+    /// The last one with this tag.
+    Tagged(String),
+}
+
+impl Sessions {
+    pub(super) fn read(archive: &Archive) -> Result<Self> {
+        let tree = RecordTree {
+            tree: TreeKind::Sessions,
+            root: archive.head().sessions,
+        };
+        let mut all = BTreeMap::new();
+        let nodes = archive.nodes();
+        let mut source: &Nodes = &nodes;
+        tree.each(&mut source, 0..u64::MAX, |seq, bytes| {
+            let session =
+                Session::parse(&bytes).map_err(Error::damaged(format!("session {seq}")))?;
+            all.insert(SessionSeq(seq), session);
+            Ok(())
+        })?;
+        Ok(Self { all })
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (SessionSeq, &Session)> {
+        self.all.iter().map(|(seq, session)| (*seq, session))
+    }
+
+    /// One by number.
+    pub fn get(&self, seq: SessionSeq) -> Option<&Session> {
+        self.all.get(&seq)
+    }
+
+    /// Whether a session is unfinished; one that is gone is not.
+    pub fn is_unfinished(&self, seq: SessionSeq) -> bool {
+        self.get(seq).is_some_and(|session| session.unfinished)
+    }
+
+    /// The newest name there is.
+    pub fn newest_name(&self) -> Option<SessionName> {
+        self.all.values().map(|session| session.name).max()
+    }
+
+    /// Sessions that have a volume, oldest first.
+    pub fn of_volume(
+        &self,
+        volume: VolumeId,
+    ) -> impl DoubleEndedIterator<Item = (SessionSeq, &Session, &SessionVolume)> {
+        self.iter()
+            .filter_map(move |(seq, session)| Some((seq, session, session.volume(volume)?)))
+    }
+
+    /// The session of a volume that is meant. `strict`: exactly the named one; otherwise the next older that has the volume.
+    pub fn choose(
+        &self,
+        volume: VolumeId,
+        wish: &Wish,
+        strict: bool,
+    ) -> Option<(&Session, &SessionVolume)> {
+        let mut of_volume = self.of_volume(volume).map(|(_, s, v)| (s, v));
+        match wish {
+            Wish::Newest => {
+                let finished = self.of_volume(volume).rfind(|(_, s, _)| !s.unfinished);
+                finished
+                    .map(|(_, s, v)| (s, v))
+                    .or_else(|| of_volume.next_back())
+            }
+            Wish::Named(name) if strict => of_volume.find(|(s, _)| s.name == *name),
+            Wish::Named(name) => of_volume.rfind(|(s, _)| s.name <= *name),
+            Wish::Tagged(tag) => of_volume.rfind(|(s, _)| s.has_tag(tag)),
+        }
+    }
+}
+
+impl Archive {
+    /// A session that begins now, with a name greater than every other.
+    pub fn new_session(&self, clock: &dyn Clock, tags: Vec<Tag>) -> Result<Session> {
+        let moment = clock.now();
+        let civil = clock.civil(moment);
+        let now = civil.name.parse().map_err(|_| Error::internal())?;
+        let name = SessionName::after(now, self.sessions()?.newest_name());
+        let time = SessionTime {
+            seconds: moment.seconds,
+            utc_offset: i64::from(civil.offset_seconds),
+            zone: civil.zone,
+        };
+        Ok(Session::new(name, time, tags))
+    }
+}

@@ -1,0 +1,286 @@
+//! The session while it is being made: which volumes it has, how far they are, what the next commit must write.
+
+use nacre_core::ids::{DomainId, SessionSeq, VolumeId};
+use nacre_core::node::ChunkEntry;
+use nacre_core::place::Root;
+use nacre_core::session::{Session, SessionVolume};
+use std::time::Duration;
+
+use super::report::{VolumeOutcome, VolumeReport};
+use super::run::{SendOptions, Surroundings};
+use super::worker::Done;
+use crate::archive::{Archive, Commit, Result, VolumeEdit};
+use crate::joints::FrozenVolume;
+
+/// What the pipeline must know about the volume it is fed with.
+#[derive(Clone, Copy, Debug)]
+pub struct Compared {
+    /// The volume.
+    pub volume: VolumeId,
+    /// Its dedup domain.
+    pub domain: DomainId,
+    /// The newest session's tree, with which it is compared.
+    pub base: Root,
+}
+
+/// A volume of the session.
+struct Part {
+    name: String,
+    volume: VolumeId,
+    size: u64,
+    root: Root,
+    /// Whether the archive's newest session of it is an unfinished one, or there is none.
+    was_unfinished: bool,
+    edits: Vec<(u64, Option<ChunkEntry>)>,
+    /// Whether the tree must be cut at the volume's size with the next commit.
+    cut: bool,
+    state: State,
+    next_chunk: u64,
+    identity: Vec<u8>,
+    scanned: u64,
+    changed: u64,
+    stored: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    Stored,
+    Unchanged,
+    /// Read in part only.
+    Left,
+}
+
+/// The session being made.
+pub struct Draft {
+    seq: SessionSeq,
+    session: Session,
+    parts: Vec<Part>,
+    /// Whether a checkpoint of this session is in the archive.
+    kept: bool,
+}
+
+impl Draft {
+    /// A session without volumes, named by the clock.
+    pub fn begin(
+        archive: &Archive,
+        around: &Surroundings<'_>,
+        options: &SendOptions,
+    ) -> Result<Self> {
+        Ok(Self {
+            seq: archive.head().next.session,
+            session: archive.new_session(around.clock, options.tags.clone())?,
+            parts: Vec::new(),
+            kept: false,
+        })
+    }
+
+    /// Its number.
+    pub fn seq(&self) -> SessionSeq {
+        self.seq
+    }
+
+    /// Its number and name.
+    pub fn named(&self) -> (SessionSeq, String) {
+        (self.seq, self.session.name.to_string())
+    }
+
+    /// The session, if a checkpoint of it is in the archive.
+    pub fn kept(&self) -> Option<(SessionSeq, String)> {
+        self.kept.then(|| self.named())
+    }
+
+    /// Begins with a volume; one that the archive does not know is entered.
+    pub fn open_volume(
+        &mut self,
+        archive: &mut Archive,
+        frozen: &dyn FrozenVolume,
+    ) -> Result<Compared> {
+        let entry = archive.enter_volume(frozen.name())?;
+        let chunks = frozen.size().div_ceil(archive.chunk_size() as u64);
+        self.parts.push(Part {
+            name: frozen.name().to_owned(),
+            volume: entry.id,
+            size: frozen.size(),
+            root: entry.root,
+            was_unfinished: !entry.finished,
+            edits: Vec::new(),
+            cut: entry.size.div_ceil(archive.chunk_size() as u64) > chunks,
+            state: State::Reading,
+            next_chunk: 0,
+            identity: frozen.identity(),
+            scanned: 0,
+            changed: 0,
+            stored: 0,
+        });
+        if let Some(part) = self.parts.last_mut() {
+            // A volume whose size changed has changed, whatever it holds.
+            part.was_unfinished |= entry.size != frozen.size();
+        }
+        Ok(Compared {
+            volume: entry.id,
+            domain: entry.domain,
+            base: entry.root,
+        })
+    }
+
+    /// Chunks that are zero now.
+    pub fn emptied(&mut self, chunks: &[u64]) {
+        if let Some(part) = self.parts.last_mut() {
+            part.edits.extend(chunks.iter().map(|chunk| (*chunk, None)));
+        }
+    }
+
+    /// What a worker found.
+    pub fn take(&mut self, done: &mut Done) {
+        if let Some(part) = self.parts.last_mut() {
+            part.scanned += done.scanned;
+            part.changed += done.changed;
+            part.stored += done.stored;
+            part.edits.append(&mut done.edits);
+        }
+    }
+
+    /// How far the volume being read was looked at.
+    pub fn reached(&mut self, next_chunk: u64) {
+        if let Some(part) = self.parts.last_mut() {
+            part.next_chunk = next_chunk;
+        }
+    }
+
+    /// The volume was read to its end.
+    pub fn close_volume(&mut self, send_unchanged: bool) -> VolumeOutcome {
+        let Some(part) = self.parts.last_mut() else {
+            return VolumeOutcome::Unchanged;
+        };
+        let changed = part.was_unfinished || !part.edits.is_empty() || part.changed > 0;
+        if changed || send_unchanged {
+            part.state = State::Stored;
+            VolumeOutcome::Stored
+        } else {
+            part.state = State::Unchanged;
+            VolumeOutcome::Unchanged
+        }
+    }
+
+    /// The volume was not read to its end.
+    pub fn leave_volume(&mut self) {
+        if let Some(part) = self.parts.last_mut() {
+            part.state = State::Left;
+        }
+    }
+
+    /// Whether there is something that the archive does not have yet.
+    pub fn has_changes(&self) -> bool {
+        self.parts.iter().any(|part| {
+            !part.edits.is_empty() || part.cut || part.state == State::Stored && !self.kept
+        })
+    }
+
+    /// Whether a finished session would have volumes in it, or leave an unfinished one behind.
+    pub fn has_volumes(&self) -> bool {
+        self.kept || self.has_changes() || self.parts.iter().any(|part| part.state == State::Stored)
+    }
+
+    /// Figures of the volume that was opened last.
+    pub fn report(&self, name: &str, outcome: VolumeOutcome, elapsed: Duration) -> VolumeReport {
+        let part = self.parts.iter().rfind(|part| part.name == name);
+        VolumeReport {
+            name: name.to_owned(),
+            outcome,
+            size: part.map_or(0, |part| part.size),
+            scanned: part.map_or(0, |part| part.scanned),
+            changed: part.map_or(0, |part| part.changed),
+            stored: part.map_or(0, |part| part.stored),
+            elapsed,
+        }
+    }
+
+    /// Writes the session as far as it is. `finished`: volumes that were read to their end are finished with it; others stay in
+    /// an unfinished session of their own, behind it.
+    pub fn write(&mut self, commit: &mut Commit<'_>, finished: bool) -> Result<()> {
+        self.write_trees(commit)?;
+        let in_session = |part: &&Part| match part.state {
+            State::Stored => true,
+            State::Unchanged => false,
+            State::Reading | State::Left => !finished && part.next_chunk > 0,
+        };
+        let volumes = self.parts.iter().filter(in_session);
+        self.session
+            .set_volumes(volumes.map(Part::in_session).collect());
+        self.session.unfinished = !finished;
+        commit.set_session(self.seq, self.session.clone());
+        for part in self.parts.iter().filter(in_session) {
+            commit.set_newest(part.volume, self.seq, part.size, part.root, &part.identity);
+        }
+        if finished {
+            self.write_rest(commit)?;
+        }
+        Ok(())
+    }
+
+    fn write_trees(&mut self, commit: &mut Commit<'_>) -> Result<()> {
+        let changed: Vec<&mut Part> = self
+            .parts
+            .iter_mut()
+            .filter(|part| !part.edits.is_empty() || part.cut)
+            .collect();
+        let mut edits = Vec::new();
+        for part in &changed {
+            let mut sorted = part.edits.clone();
+            sorted.sort_by_key(|(chunk, _)| *chunk);
+            edits.push(VolumeEdit {
+                volume: part.volume,
+                session: self.seq,
+                base: part.root,
+                edits: sorted,
+                size: part.size,
+            });
+        }
+        let roots = commit.edit_volumes(edits)?;
+        for (part, root) in changed.into_iter().zip(roots) {
+            part.root = root;
+            part.edits.clear();
+            part.cut = false;
+        }
+        Ok(())
+    }
+
+    /// Volumes that could not be read whole are kept as an unfinished session behind the finished one.
+    fn write_rest(&mut self, commit: &mut Commit<'_>) -> Result<()> {
+        let left: Vec<&Part> = self
+            .parts
+            .iter()
+            .filter(|part| part.state == State::Left && part.next_chunk > 0)
+            .collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        let mut rest = self.session.clone();
+        rest.name = self.session.name.plus_one_second();
+        rest.set_volumes(left.iter().map(|part| part.in_session()).collect());
+        rest.unfinished = true;
+        let seq = SessionSeq(self.seq.0 + 1);
+        commit.set_session(seq, rest);
+        for part in left {
+            commit.set_newest(part.volume, seq, part.size, part.root, &[]);
+        }
+        Ok(())
+    }
+
+    /// The commit is in the archive.
+    pub fn committed(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Part {
+    fn in_session(&self) -> SessionVolume {
+        SessionVolume {
+            volume: self.volume,
+            size: self.size,
+            stored: self.stored,
+            root: self.root,
+        }
+    }
+}

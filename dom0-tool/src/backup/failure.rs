@@ -1,0 +1,57 @@
+//! The first error of a pipeline, kept while its threads wind down.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::archive::Error;
+
+/// Why a thread of the pipeline stops.
+#[derive(Debug)]
+pub enum Failure {
+    /// Another thread is gone and has said why.
+    Gone,
+    /// This is why.
+    Error(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// Keeps the first error; the later ones are its consequences.
+#[derive(Debug, Default)]
+pub struct Sticky {
+    failed: AtomicBool,
+    first: Mutex<Option<Error>>,
+}
+
+impl Sticky {
+    /// Remembers a failure.
+    pub fn set(&self, failure: Failure) {
+        if let Failure::Error(error) = failure {
+            let mut first = self.lock();
+            if first.is_none() {
+                *first = Some(error);
+            }
+        }
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Whether the pipeline has failed.
+    pub fn is_set(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// The first error, if there was one.
+    pub fn take(&self) -> Option<Error> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Error>> {
+        self.first
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,15 @@
+//! `send`: from volumes to sessions.
+
+mod draft;
+mod failure;
+mod feed;
+mod packer;
+mod pipeline;
+mod report;
+mod run;
+mod sender;
+mod worker;
+mod zero;
+
+pub use report::{SendReport, VolumeOutcome, VolumeReport};
+pub use run::{SendOptions, Surroundings, send};

@@ -1,0 +1,306 @@
+//! One run of `send`: volumes through the pipeline, checkpoints on the way, a finished session at the end (DESIGN 4.4).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nacre_core::ids::SessionSeq;
+use nacre_core::seal::Encoder;
+use nacre_core::session::Tag;
+
+use super::draft::{Compared, Draft};
+use super::failure::Sticky;
+use super::feed::{Feed, Step};
+use super::packer::Packer;
+use super::pipeline::{Parts, Pipeline, orders};
+use super::report::{SendReport, VolumeOutcome, VolumeReport};
+use super::worker::{Done, Owner};
+use crate::archive::{Archive, Error, KnownEntries, Result};
+use crate::joints::{Activity, Clock, Counts, FrozenVolume, Monitor, Progress, Task};
+
+/// Bytes that one job holds, unless a chunk is larger.
+const JOB_SIZE: usize = 1 << 20;
+
+/// How to send.
+#[derive(Clone, Debug)]
+pub struct SendOptions {
+    /// Number of workers.
+    pub threads: usize,
+    /// Tags of the new session.
+    pub tags: Vec<Tag>,
+    /// Whether volumes that did not change get a session too.
+    pub send_unchanged: bool,
+    /// A checkpoint is committed after this many stored bytes …
+    pub checkpoint_bytes: u64,
+    /// … or this much time.
+    pub checkpoint_time: Duration,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            tags: Vec::new(),
+            send_unchanged: false,
+            checkpoint_bytes: 2 << 30,
+            checkpoint_time: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The world around a run.
+pub struct Surroundings<'a> {
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Who is told how it goes.
+    pub monitor: &'a dyn Monitor,
+    /// Set when the user wants it to stop.
+    pub stop: &'a AtomicBool,
+}
+
+/// Sends the volumes as one session. A volume that cannot be read is told in the report; the others are sent all the same.
+pub fn send(
+    archive: &mut Archive,
+    volumes: &mut [Box<dyn FrozenVolume>],
+    options: &SendOptions,
+    around: &Surroundings<'_>,
+) -> Result<SendReport> {
+    let store = archive.store();
+    let sealer = archive.sealer();
+    let entropy = archive.entropy_source();
+    let compression = archive.compression();
+    let encoder = move || Encoder::new(compression);
+    let queue = orders();
+    let packer = Packer::new(
+        &sealer,
+        encoder(),
+        queue.0.clone(),
+        entropy(),
+        archive.head().next.alias,
+    );
+    let sticky = Sticky::default();
+    let chunk_size = archive.chunk_size();
+    std::thread::scope(|scope| {
+        let pipeline = Pipeline::start(
+            scope,
+            Parts {
+                store: store.as_ref(),
+                sealer: &sealer,
+                packer: &packer,
+                orders: queue,
+                sticky: &sticky,
+                entropy: &*entropy,
+                encoder: &encoder,
+                chunk_size,
+                threads: options.threads,
+                job_size: JOB_SIZE.max(chunk_size),
+            },
+        );
+        let draft = Draft::begin(archive, around, options)?;
+        let run = Run {
+            archive,
+            pipeline,
+            packer: &packer,
+            options,
+            around,
+            draft,
+            watched: Arc::default(),
+            since: Instant::now(),
+            stored_since: 0,
+        };
+        run.all(volumes)
+    })
+}
+
+struct Run<'a, 'b> {
+    archive: &'b mut Archive,
+    pipeline: Pipeline<'a>,
+    packer: &'a Packer<'a>,
+    options: &'b SendOptions,
+    around: &'b Surroundings<'b>,
+    draft: Draft,
+    /// Counters of the volume being read.
+    watched: Arc<Progress>,
+    /// When the last checkpoint was, and what was stored since.
+    since: Instant,
+    stored_since: u64,
+}
+
+impl Run<'_, '_> {
+    fn all(mut self, volumes: &mut [Box<dyn FrozenVolume>]) -> Result<SendReport> {
+        let started = Instant::now();
+        let mut reports = Vec::new();
+        let count = volumes.len();
+        let mut interrupted = false;
+        for (at, volume) in volumes.iter().enumerate() {
+            let report = self.volume(volume.as_ref())?;
+            interrupted = matches!(report.outcome, VolumeOutcome::Interrupted);
+            reports.push(report);
+            if interrupted {
+                break;
+            }
+            if at + 1 < count && self.draft.has_changes() {
+                self.commit(false)?;
+            }
+        }
+        let session = if interrupted {
+            self.commit_unfinished()?
+        } else {
+            self.finish()?
+        };
+        for (volume, report) in volumes.iter_mut().zip(&reports) {
+            if matches!(report.outcome, VolumeOutcome::Stored) {
+                volume.committed()?;
+            }
+        }
+        Ok(SendReport {
+            session,
+            volumes: reports,
+            interrupted,
+            elapsed: started.elapsed(),
+        })
+    }
+
+    /// Takes one volume through the pipeline. Errors of reading it are its own; errors of the store end the run.
+    fn volume(&mut self, volume: &dyn FrozenVolume) -> Result<VolumeReport> {
+        let started = Instant::now();
+        let compared = self.draft.open_volume(self.archive, volume)?;
+        self.watched = self.around.monitor.begin(&Task {
+            activity: Activity::Send,
+            volume: volume.name().to_owned(),
+            total: Some(volume.size()),
+        });
+        let result = self.feed(volume, &compared);
+        let outcome = match result {
+            Ok(()) => self.draft.close_volume(self.options.send_unchanged),
+            Err(Error::Interrupted) => {
+                self.draft.leave_volume();
+                VolumeOutcome::Interrupted
+            }
+            Err(Error::Source(error)) => {
+                self.draft.leave_volume();
+                VolumeOutcome::Failed(error)
+            }
+            Err(error) => return Err(error),
+        };
+        let report = self.draft.report(volume.name(), outcome, started.elapsed());
+        self.around
+            .monitor
+            .end(&self.watched, &report.outcome.for_monitor());
+        Ok(report)
+    }
+
+    fn feed(&mut self, volume: &dyn FrozenVolume, compared: &Compared) -> Result<()> {
+        let owner = Arc::new(Owner {
+            volume: compared.volume,
+            session: self.draft.seq(),
+            ids: self.archive.chunk_ids(compared.domain),
+        });
+        let chunk_size = self.archive.chunk_size() as u64;
+        let chunks = volume.size().div_ceil(chunk_size);
+        let known = KnownEntries::new(self.archive.nodes(), &compared.base, chunks);
+        let batch = (JOB_SIZE as u64 / chunk_size).max(1);
+        let mut feed = Feed::new(volume, known, chunk_size, batch);
+        let outcome = self.steps(&mut feed, &owner);
+        // Whatever ended it: what the workers have in hand is stored and goes into the next commit.
+        let drained = self.drain();
+        self.draft.reached(feed.next_chunk());
+        drained.and(outcome)
+    }
+
+    fn steps(&mut self, feed: &mut Feed<'_>, owner: &Arc<Owner>) -> Result<()> {
+        let mut position = 0;
+        loop {
+            if self.around.stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            let pipeline = &mut self.pipeline;
+            match feed.step(|| pipeline.buffer())? {
+                Step::Job(job) => self.pipeline.submit(owner, job)?,
+                Step::Emptied(chunks) => self.draft.emptied(&chunks),
+                Step::Done => return Ok(()),
+            }
+            self.collect();
+            let scanned = feed.position() - position;
+            position += scanned;
+            self.watched.scanned(scanned);
+            if self.checkpoint_due() {
+                self.drain()?;
+                self.draft.reached(feed.next_chunk());
+                self.commit(false)?;
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        let mut taken = Taken::new(&mut self.draft, &mut self.stored_since, &self.watched);
+        self.pipeline.collect(&mut |done| taken.take(done));
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        let mut taken = Taken::new(&mut self.draft, &mut self.stored_since, &self.watched);
+        self.pipeline.drain(&mut |done| taken.take(done))
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        self.stored_since >= self.options.checkpoint_bytes
+            || self.since.elapsed() >= self.options.checkpoint_time && self.stored_since > 0
+    }
+
+    /// Everything so far becomes part of the archive.
+    fn commit(&mut self, finished: bool) -> Result<()> {
+        let packs = self.pipeline.settle()?;
+        let index = self.packer.take_alias();
+        let mut commit = self.archive.begin_commit(index);
+        commit.add_packs(packs);
+        self.draft.write(&mut commit, finished)?;
+        commit.finish(self.around.clock)?;
+        self.draft.committed();
+        self.since = Instant::now();
+        self.stored_since = 0;
+        Ok(())
+    }
+
+    fn commit_unfinished(&mut self) -> Result<Option<(SessionSeq, String)>> {
+        if !self.draft.has_changes() && self.stored_since == 0 {
+            return Ok(self.draft.kept());
+        }
+        self.commit(false)?;
+        Ok(self.draft.kept())
+    }
+
+    fn finish(&mut self) -> Result<Option<(SessionSeq, String)>> {
+        if !self.draft.has_volumes() {
+            return Ok(None);
+        }
+        self.commit(true)?;
+        Ok(Some(self.draft.named()))
+    }
+}
+
+/// Takes the workers' results into the draft.
+struct Taken<'a> {
+    draft: &'a mut Draft,
+    stored: &'a mut u64,
+    watched: &'a Progress,
+}
+
+impl<'a> Taken<'a> {
+    fn new(draft: &'a mut Draft, stored: &'a mut u64, watched: &'a Progress) -> Self {
+        Self {
+            draft,
+            stored,
+            watched,
+        }
+    }
+
+    fn take(&mut self, done: &mut Done) {
+        *self.stored += done.stored;
+        self.draft.take(done);
+        self.watched.add(Counts {
+            changed: done.changed,
+            sent: done.stored,
+            ..Counts::default()
+        });
+    }
+}
