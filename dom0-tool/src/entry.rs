@@ -13,13 +13,7 @@ use crate::config::{self, ConfigError, OptionKind};
 pub fn program(args: Vec<OsString>) -> Exit {
     match understand(args) {
         Err(early) => tell(&early),
-        Ok(invocation) if invocation.request == Request::Version => {
-            show(&format!("nacre {VERSION_LINE}\n"))
-        }
-        Ok(_) => fail(
-            "this build has no archive code yet; take a newer one",
-            Exit::Nothing,
-        ),
+        Ok(invocation) => crate::app::run(&invocation),
     }
 }
 

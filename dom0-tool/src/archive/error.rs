@@ -106,18 +106,19 @@ impl Error {
     /// What kind of failure it is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Damaged {
-                error: FormatError::TooNew { .. },
-                ..
-            } => Severity::Failed,
-            Self::Damaged { .. } | Self::Lost(_) => Severity::Integrity,
+            Self::Damaged { error, .. } if !matches!(error, FormatError::TooNew { .. }) => {
+                Severity::Integrity
+            }
+            Self::Lost(_) => Severity::Integrity,
             Self::Store(error) => match error.kind {
                 StoreErrorKind::NotFound | StoreErrorKind::OutOfRange => Severity::Integrity,
                 _ => Severity::Failed,
             },
             Self::Stale { .. } => Severity::Freshness,
             Self::Interrupted => Severity::Interrupted,
-            Self::Source(_) | Self::Refused { .. } | Self::State(_) => Severity::Failed,
+            Self::Damaged { .. } | Self::Source(_) | Self::Refused { .. } | Self::State(_) => {
+                Severity::Failed
+            }
         }
     }
 

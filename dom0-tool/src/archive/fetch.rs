@@ -67,7 +67,7 @@ impl Fetcher {
     pub fn items(&self, wanted: &[Wanted]) -> Vec<Result<Vec<u8>>> {
         let mut answers: Vec<Option<Result<Vec<u8>>>> = wanted
             .iter()
-            .map(|item| self.from_tail(*item).map(Ok))
+            .map(|item| self.in_tail(*item).map(Ok))
             .collect();
         let mut missing: Vec<usize> = (0..wanted.len())
             .filter(|at| answers.get(*at).is_some_and(Option::is_none))
@@ -88,7 +88,7 @@ impl Fetcher {
             .collect()
     }
 
-    fn from_tail(&self, item: Wanted) -> Option<Vec<u8>> {
+    fn in_tail(&self, item: Wanted) -> Option<Vec<u8>> {
         let tail = self.lock();
         let tail = tail.as_ref().filter(|tail| tail.pack == item.pack)?;
         let start = usize::try_from(item.offset.checked_sub(tail.offset)?).ok()?;

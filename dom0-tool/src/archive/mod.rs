@@ -1,5 +1,6 @@
 //! An opened archive: found, unlocked, checked for freshness; read through its index and changed by commits.
 
+mod change;
 mod commit;
 mod error;
 mod fetch;
@@ -105,6 +106,17 @@ impl Archive {
     /// Seals new items.
     pub fn sealer(&self) -> Arc<Sealer> {
         self.keys.sealer()
+    }
+
+    /// dom0's memory of it.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Whether the store shows no newer head than the one that was opened.
+    pub fn is_newest(&self) -> Result<bool> {
+        let next = ObjectName::Head(Epoch(self.head.epoch.0 + 1));
+        Ok(self.store.stat(next)?.is_none())
     }
 
     /// The unlocked header.

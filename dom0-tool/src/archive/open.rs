@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nacre_core::freshness::{Anchor, Freshness};
 use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
-use nacre_core::header::{Candidates, HeaderError, MAX_HEADER, Unlocked};
+use nacre_core::header::{Candidates, HeaderError, Unlocked};
 use nacre_core::ids::{ArchiveId, Epoch, Generation, HeadHash};
 use nacre_core::object_name::{ObjectClass, ObjectName};
 use nacre_core::place::TreeKind;
@@ -19,7 +19,7 @@ use crate::joints::{StateDir, Store};
 
 /// Header objects that are read at most.
 const MOST_HEADERS: usize = 16;
-const MAX_HEADER_OBJECT: u32 = MAX_HEADER as u32;
+const MAX_HEADER_OBJECT: u32 = 64 << 10;
 
 /// Where the key comes from: called with the headers that may be in force.
 pub type Unlock<'a> = &'a mut dyn FnMut(Candidates) -> Result<Unlocked>;

@@ -4,9 +4,8 @@ use nacre_core::ids::{DomainId, SessionSeq, VolumeId};
 use nacre_core::node::ChunkEntry;
 use nacre_core::place::Root;
 use nacre_core::session::{Session, SessionVolume};
-use std::time::Duration;
 
-use super::report::{VolumeOutcome, VolumeReport};
+use super::report::VolumeOutcome;
 use super::run::{SendOptions, Surroundings};
 use super::worker::Done;
 use crate::archive::{Archive, Commit, Result, VolumeEdit};
@@ -25,7 +24,6 @@ pub struct Compared {
 
 /// A volume of the session.
 struct Part {
-    name: String,
     volume: VolumeId,
     size: u64,
     root: Root,
@@ -37,8 +35,8 @@ struct Part {
     state: State,
     next_chunk: u64,
     identity: Vec<u8>,
-    scanned: u64,
-    changed: u64,
+    /// Whether any chunk differs from the newest session.
+    changed: bool,
     stored: u64,
 }
 
@@ -99,7 +97,6 @@ impl Draft {
         let entry = archive.enter_volume(frozen.name())?;
         let chunks = frozen.size().div_ceil(archive.chunk_size() as u64);
         self.parts.push(Part {
-            name: frozen.name().to_owned(),
             volume: entry.id,
             size: frozen.size(),
             root: entry.root,
@@ -109,8 +106,7 @@ impl Draft {
             state: State::Reading,
             next_chunk: 0,
             identity: frozen.identity(),
-            scanned: 0,
-            changed: 0,
+            changed: false,
             stored: 0,
         });
         if let Some(part) = self.parts.last_mut() {
@@ -127,6 +123,7 @@ impl Draft {
     /// Chunks that are zero now.
     pub fn emptied(&mut self, chunks: &[u64]) {
         if let Some(part) = self.parts.last_mut() {
+            part.changed |= !chunks.is_empty();
             part.edits.extend(chunks.iter().map(|chunk| (*chunk, None)));
         }
     }
@@ -134,9 +131,8 @@ impl Draft {
     /// What a worker found.
     pub fn take(&mut self, done: &mut Done) {
         if let Some(part) = self.parts.last_mut() {
-            part.scanned += done.scanned;
-            part.changed += done.changed;
             part.stored += done.stored;
+            part.changed |= !done.edits.is_empty() || done.changed > 0;
             part.edits.append(&mut done.edits);
         }
     }
@@ -153,7 +149,7 @@ impl Draft {
         let Some(part) = self.parts.last_mut() else {
             return VolumeOutcome::Unchanged;
         };
-        let changed = part.was_unfinished || !part.edits.is_empty() || part.changed > 0;
+        let changed = part.was_unfinished || part.changed;
         if changed || send_unchanged {
             part.state = State::Stored;
             VolumeOutcome::Stored
@@ -182,20 +178,6 @@ impl Draft {
         self.kept || self.has_changes() || self.parts.iter().any(|part| part.state == State::Stored)
     }
 
-    /// Figures of the volume that was opened last.
-    pub fn report(&self, name: &str, outcome: VolumeOutcome, elapsed: Duration) -> VolumeReport {
-        let part = self.parts.iter().rfind(|part| part.name == name);
-        VolumeReport {
-            name: name.to_owned(),
-            outcome,
-            size: part.map_or(0, |part| part.size),
-            scanned: part.map_or(0, |part| part.scanned),
-            changed: part.map_or(0, |part| part.changed),
-            stored: part.map_or(0, |part| part.stored),
-            elapsed,
-        }
-    }
-
     /// Writes the session as far as it is. `finished`: volumes that were read to their end are finished with it; others stay in
     /// an unfinished session of their own, behind it.
     pub fn write(&mut self, commit: &mut Commit<'_>, finished: bool) -> Result<()> {
@@ -214,7 +196,7 @@ impl Draft {
             commit.set_newest(part.volume, self.seq, part.size, part.root, &part.identity);
         }
         if finished {
-            self.write_rest(commit)?;
+            self.write_rest(commit);
         }
         Ok(())
     }
@@ -247,14 +229,14 @@ impl Draft {
     }
 
     /// Volumes that could not be read whole are kept as an unfinished session behind the finished one.
-    fn write_rest(&mut self, commit: &mut Commit<'_>) -> Result<()> {
+    fn write_rest(&self, commit: &mut Commit<'_>) {
         let left: Vec<&Part> = self
             .parts
             .iter()
             .filter(|part| part.state == State::Left && part.next_chunk > 0)
             .collect();
         if left.is_empty() {
-            return Ok(());
+            return;
         }
         let mut rest = self.session.clone();
         rest.name = self.session.name.plus_one_second();
@@ -265,7 +247,6 @@ impl Draft {
         for part in left {
             commit.set_newest(part.volume, seq, part.size, part.root, &[]);
         }
-        Ok(())
     }
 
     /// The commit is in the archive.

@@ -44,6 +44,8 @@ pub struct Parts<'a> {
     pub chunk_size: usize,
     /// Number of workers.
     pub threads: usize,
+    /// Store nothing.
+    pub dry_run: bool,
     /// Bytes in a job, at most.
     pub job_size: usize,
 }
@@ -83,6 +85,7 @@ impl<'a> Pipeline<'a> {
         for _ in 0..parts.threads.max(1) {
             let shared = Shared {
                 chunk_size: parts.chunk_size,
+                dry_run: parts.dry_run,
                 sealer: parts.sealer,
                 packer: parts.packer,
                 orders: orders.clone(),

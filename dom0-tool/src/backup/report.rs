@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nacre_core::ids::SessionSeq;
 
-use crate::joints::{Outcome, SourceError};
+use crate::joints::{Counts, Outcome, SourceError};
 
 /// How one volume fared.
 #[derive(Clone, Debug)]
@@ -40,14 +40,8 @@ pub struct VolumeReport {
     pub outcome: VolumeOutcome,
     /// Size in bytes.
     pub size: u64,
-    /// Bytes read.
-    pub scanned: u64,
-    /// Bytes of chunks that differ from the session before.
-    pub changed: u64,
-    /// Sealed bytes stored for them.
-    pub stored: u64,
-    /// How long it took.
-    pub elapsed: Duration,
+    /// What was looked at, changed and sent.
+    pub counts: Counts,
 }
 
 /// Figures of a run.
@@ -64,6 +58,12 @@ pub struct SendReport {
 }
 
 impl SendReport {
+    /// Whether no volume could be read.
+    pub fn all_failed(&self) -> bool {
+        let failed = |v: &VolumeReport| matches!(v.outcome, VolumeOutcome::Failed(_));
+        self.volumes.iter().all(failed)
+    }
+
     /// Whether some volumes could not be read.
     pub fn any_failed(&self) -> bool {
         let failed = |v: &VolumeReport| matches!(v.outcome, VolumeOutcome::Failed(_));

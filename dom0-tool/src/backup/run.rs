@@ -30,6 +30,8 @@ pub struct SendOptions {
     pub tags: Vec<Tag>,
     /// Whether volumes that did not change get a session too.
     pub send_unchanged: bool,
+    /// Compare and count, and store nothing.
+    pub dry_run: bool,
     /// A checkpoint is committed after this many stored bytes …
     pub checkpoint_bytes: u64,
     /// … or this much time.
@@ -42,6 +44,7 @@ impl Default for SendOptions {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             tags: Vec::new(),
             send_unchanged: false,
+            dry_run: false,
             checkpoint_bytes: 2 << 30,
             checkpoint_time: Duration::from_secs(300),
         }
@@ -93,6 +96,7 @@ pub fn send(
                 encoder: &encoder,
                 chunk_size,
                 threads: options.threads,
+                dry_run: options.dry_run,
                 job_size: JOB_SIZE.max(chunk_size),
             },
         );
@@ -139,7 +143,7 @@ impl Run<'_, '_> {
             if interrupted {
                 break;
             }
-            if at + 1 < count && self.draft.has_changes() {
+            if at + 1 < count && !self.options.dry_run && self.draft.has_changes() {
                 self.commit(false)?;
             }
         }
@@ -163,7 +167,6 @@ impl Run<'_, '_> {
 
     /// Takes one volume through the pipeline. Errors of reading it are its own; errors of the store end the run.
     fn volume(&mut self, volume: &dyn FrozenVolume) -> Result<VolumeReport> {
-        let started = Instant::now();
         let compared = self.draft.open_volume(self.archive, volume)?;
         self.watched = self.around.monitor.begin(&Task {
             activity: Activity::Send,
@@ -183,7 +186,12 @@ impl Run<'_, '_> {
             }
             Err(error) => return Err(error),
         };
-        let report = self.draft.report(volume.name(), outcome, started.elapsed());
+        let report = VolumeReport {
+            name: volume.name().to_owned(),
+            outcome,
+            size: volume.size(),
+            counts: self.watched.counts(),
+        };
         self.around
             .monitor
             .end(&self.watched, &report.outcome.for_monitor());
@@ -244,7 +252,7 @@ impl Run<'_, '_> {
 
     fn checkpoint_due(&self) -> bool {
         self.stored_since >= self.options.checkpoint_bytes
-            || self.since.elapsed() >= self.options.checkpoint_time && self.stored_since > 0
+            || self.stored_since > 0 && self.since.elapsed() >= self.options.checkpoint_time
     }
 
     /// Everything so far becomes part of the archive.
@@ -262,7 +270,7 @@ impl Run<'_, '_> {
     }
 
     fn commit_unfinished(&mut self) -> Result<Option<(SessionSeq, String)>> {
-        if !self.draft.has_changes() && self.stored_since == 0 {
+        if self.options.dry_run || !self.draft.has_changes() && self.stored_since == 0 {
             return Ok(self.draft.kept());
         }
         self.commit(false)?;
@@ -270,7 +278,7 @@ impl Run<'_, '_> {
     }
 
     fn finish(&mut self) -> Result<Option<(SessionSeq, String)>> {
-        if !self.draft.has_volumes() {
+        if self.options.dry_run || !self.draft.has_volumes() {
             return Ok(None);
         }
         self.commit(true)?;

@@ -31,8 +31,6 @@ pub struct Owner {
 pub struct Done {
     /// Chunks that differ from what was known: their new entry, or `None` when they are zero now.
     pub edits: Vec<(u64, Option<ChunkEntry>)>,
-    /// Bytes looked at.
-    pub scanned: u64,
     /// Bytes of chunks that differ.
     pub changed: u64,
     /// Sealed bytes stored for them.
@@ -45,6 +43,8 @@ pub struct Done {
 pub struct Shared<'a> {
     /// Size of a chunk in bytes.
     pub chunk_size: usize,
+    /// Store nothing, count only.
+    pub dry_run: bool,
     /// Seals items.
     pub sealer: &'a Sealer,
     /// Gives out places.
@@ -89,7 +89,7 @@ fn work(
     job: Job,
 ) -> Result<Done, Failure> {
     let mut edits = Vec::new();
-    let mut stored = 0;
+    let (mut changed, mut stored) = (0, 0);
     let mut known = job.known.iter().peekable();
     let chunks = job.content[..job.length].chunks(shared.chunk_size);
     for (number, content) in (job.first..).zip(chunks) {
@@ -98,12 +98,17 @@ fn work(
             .map(|(_, entry)| entry);
         if is_zero(content) {
             if old.is_some() {
+                changed += 1;
                 edits.push((number, None));
             }
             continue;
         }
         let id = owner.ids.id(content);
         if old.is_some_and(|entry| !entry.is_lost() && *entry.id() == id) {
+            continue;
+        }
+        changed += 1;
+        if shared.dry_run {
             continue;
         }
         let entry = DirectoryEntry::Chunk {
@@ -135,8 +140,7 @@ fn work(
         edits.push((number, Some(ChunkEntry::Chunk { id, place })));
     }
     Ok(Done {
-        scanned: job.length as u64,
-        changed: edits.len() as u64 * shared.chunk_size as u64,
+        changed: changed * shared.chunk_size as u64,
         stored,
         edits,
         content: job.content,

@@ -19,6 +19,9 @@ pub struct ChunkReader<'a> {
     patch: Vec<u8>,
 }
 
+/// Takes a chunk's number, its content or the reason why there is none, and the sealed bytes that it took.
+pub type Each<'a> = &'a mut dyn FnMut(u64, Result<&[u8]>, u64) -> Result<()>;
+
 /// An item that a task needs.
 struct Part {
     kind: ItemKind,
@@ -39,11 +42,7 @@ impl<'a> ChunkReader<'a> {
     }
 
     /// Reads all chunks of a task and hands each to `each` with its content or the reason why there is none, and the sealed bytes it took.
-    pub fn read(
-        &mut self,
-        task: &Task,
-        each: &mut dyn FnMut(u64, Result<&[u8]>, u64) -> Result<()>,
-    ) -> Result<()> {
+    pub fn read(&mut self, task: &Task, each: Each<'_>) -> Result<()> {
         let parts: Vec<Part> = task.iter().flat_map(|(_, entry)| parts(entry)).collect();
         let places: Vec<(ItemKind, Place)> =
             parts.iter().map(|part| (part.kind, part.place)).collect();

@@ -261,7 +261,7 @@ impl<'a> Run<'a> {
         let mut rest = Vec::with_capacity(task.len());
         for (chunk, entry) in task {
             let range = self.range(chunk, chunk + 1);
-            self.read_old(goal, range, old)?;
+            read_old(goal, range, old)?;
             if !entry.is_lost() && *entry.id() == self.ids.id(old) {
                 counts.scanned += range.end - range.start;
             } else {
@@ -269,15 +269,6 @@ impl<'a> Run<'a> {
             }
         }
         Ok(rest)
-    }
-
-    /// What the goal holds now, as a chunk: zero behind the volume's end.
-    fn read_old(&self, goal: &dyn RestoreGoal, range: VolumeRange, old: &mut [u8]) -> Result<()> {
-        let inside = usize::try_from(range.end - range.start).unwrap_or(old.len());
-        let (now, behind) = old.split_at_mut(inside.min(old.len()));
-        goal.read_at(range.start, now)?;
-        behind.fill(0);
-        Ok(())
     }
 
     /// Writes a chunk; returns how many bytes were written.
@@ -288,7 +279,7 @@ impl<'a> Run<'a> {
         let length = usize::try_from(range.end - range.start).unwrap_or(content.len());
         let inside = content.get(..length).unwrap_or(content);
         if self.options.compare == Compare::BeforeWrite && !goal.starts_empty() {
-            self.read_old(goal, range, old)?;
+            read_old(goal, range, old)?;
             if old.get(..length) == Some(inside) {
                 return Ok(0);
             }
@@ -308,6 +299,15 @@ impl<'a> Run<'a> {
             *failure = Some(error);
         }
     }
+}
+
+/// What the goal holds now, as a chunk: zero behind the volume's end.
+fn read_old(goal: &dyn RestoreGoal, range: VolumeRange, old: &mut [u8]) -> Result<()> {
+    let inside = usize::try_from(range.end - range.start).unwrap_or(old.len());
+    let (now, behind) = old.split_at_mut(inside.min(old.len()));
+    goal.read_at(range.start, now)?;
+    behind.fill(0);
+    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

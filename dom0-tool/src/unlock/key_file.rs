@@ -113,10 +113,7 @@ fn parse(text: &[u8]) -> Option<KeySecret> {
 
 /// Draws a key and writes it to a new file of mode 0600. When this returns, file and name survive a power cut; a file that
 /// could not be completed is removed.
-pub fn create_key_file(
-    path: &Path,
-    entropy: &mut dyn Entropy,
-) -> Result<KeySecret, KeyFileError> {
+pub fn create_key_file(path: &Path, entropy: &mut dyn Entropy) -> Result<KeySecret, KeyFileError> {
     let key = KeySecret::draw(entropy);
     let mut file = OpenOptions::new()
         .write(true)

@@ -43,6 +43,11 @@ impl Secret {
         Self(bytes)
     }
 
+    /// The bytes, for a cache of keys in memory. They must not get anywhere else.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
     }

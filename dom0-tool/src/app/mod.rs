@@ -1,0 +1,55 @@
+//! From an understood command line to its effect: the only place that knows all parts.
+
+mod change;
+mod end;
+mod initiate;
+mod listing;
+mod opening;
+mod receive;
+mod selection;
+mod send;
+mod verify;
+mod world;
+
+use crate::archive::Result;
+use crate::cli::{Exit, Invocation, Request};
+use crate::entry;
+
+use end::Told;
+use world::World;
+
+/// Carries out a command and says how it ended.
+pub fn run(invocation: &Invocation) -> Exit {
+    if invocation.request == Request::Version {
+        return entry::show(&format!("nacre {}\n", crate::cli::VERSION_LINE));
+    }
+    let world = match World::new(&invocation.common) {
+        Ok(world) => world,
+        Err(error) => return Told::failed(&error).print_plain(),
+    };
+    for notice in &invocation.notices {
+        world.monitor().note(notice);
+    }
+    match carry_out(&world, &invocation.request) {
+        Ok(exit) => exit,
+        Err(error) => {
+            let told = Told::failed(&error);
+            world.monitor().error(&told.text);
+            told.exit
+        }
+    }
+}
+
+fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
+    match request {
+        Request::ArchInit(init) => initiate::run(world, init),
+        Request::Send(send) => send::run(world, send),
+        Request::Receive(receive) => receive::run(world, receive),
+        Request::Verify(verify) => verify::run(world, verify),
+        Request::List(list) => listing::run(world, list),
+        Request::Add(add) => change::add(world, add),
+        Request::Delete(delete) => change::delete(world, delete),
+        Request::Rename(rename) => change::rename(world, rename),
+        Request::Version => Ok(Exit::Done),
+    }
+}

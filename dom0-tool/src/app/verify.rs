@@ -1,0 +1,108 @@
+//! `verify`.
+
+use std::time::Instant;
+
+use super::end::{exit_of, sentence};
+use super::opening::open_archive;
+use super::receive::tell_damage;
+use super::selection::{session, volumes, wish};
+use super::world::World;
+use crate::archive::{Archive, Error, Result, Sessions};
+use crate::cli::{Exit, Verify};
+use crate::joints::{Activity, Outcome, Summary, Task, VolumeSummary};
+use crate::report::text;
+use crate::restore::{self, Compare, Damage, RestoreOptions, Version, Watch};
+
+/// Reads volumes as a restore would.
+pub fn run(world: &World<'_>, wanted: &Verify) -> Result<Exit> {
+    let begun = Instant::now();
+    let archive = open_archive(world)?;
+    let sessions = archive.sessions()?;
+    let (found, missing) = volumes(&archive, &wanted.selection);
+    let mut exit = Exit::Done;
+    for name in &missing {
+        world.monitor().error(&format!(
+            "The archive has no volume {name}. See `nacre list`."
+        ));
+        exit = Exit::Part;
+    }
+    if found.is_empty() && !missing.is_empty() {
+        return Ok(Exit::Nothing);
+    }
+    let mut summaries = Vec::new();
+    for volume in found {
+        let (summary, ended) = one(world, &archive, &sessions, volume, wanted)?;
+        exit = exit.and(ended);
+        summaries.extend(summary);
+    }
+    world.monitor().summary(&Summary {
+        activity: Activity::Verify,
+        session: None,
+        dry_run: false,
+        volumes: summaries,
+        elapsed: begun.elapsed(),
+    });
+    Ok(exit)
+}
+
+fn one(
+    world: &World<'_>,
+    archive: &Archive,
+    sessions: &Sessions,
+    volume: &nacre_core::head::Volume,
+    wanted: &Verify,
+) -> Result<(Option<VolumeSummary>, Exit)> {
+    let chosen = session(sessions, volume, &wish(&wanted.session)?, wanted.strict);
+    let (chosen, at) = match chosen {
+        Ok(chosen) => chosen,
+        Err(error) if wanted.selection.all => {
+            world.monitor().note(&error.to_string());
+            return Ok((None, Exit::Done));
+        }
+        Err(error) => {
+            world.monitor().error(&sentence(&error));
+            return Ok((None, Exit::Part));
+        }
+    };
+    let progress = world.monitor().begin(&Task {
+        activity: Activity::Verify,
+        volume: volume.name.clone(),
+        total: Some(at.size),
+    });
+    let version = Version {
+        root: at.root,
+        size: at.size,
+    };
+    let options = RestoreOptions {
+        threads: world.threads(),
+        compare: Compare::Nothing,
+    };
+    let watch = Watch {
+        progress: &progress,
+        stop: world.stop(),
+    };
+    let ids = archive.volume_ids(volume);
+    let result = restore::verify(&archive.nodes(), &ids, version, options, watch);
+    let (outcome, exit, damage) = match result {
+        Ok(report) if report.damage.is_empty() => (Outcome::Done, Exit::Done, None),
+        Ok(report) => {
+            let lost = format!("{} lost", text::size(report.damage.bytes()));
+            (Outcome::Partly(lost), Exit::Integrity, Some(report.damage))
+        }
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(error) => {
+            world.monitor().error(&sentence(&error));
+            (Outcome::Failed(error.to_string()), exit_of(&error), None)
+        }
+    };
+    world.monitor().end(&progress, &outcome);
+    let damage: &Damage = &damage.unwrap_or_default();
+    tell_damage(world, &volume.name, &chosen.name.to_string(), damage);
+    let summary = VolumeSummary {
+        volume: volume.name.clone(),
+        size: at.size,
+        outcome,
+        counts: progress.counts(),
+    };
+    Ok((Some(summary), exit))
+}

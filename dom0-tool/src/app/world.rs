@@ -1,0 +1,107 @@
+//! The real world behind the joints: clock, randomness, signals, dom0's files, the terminal.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use nacre_core::ids::ArchiveId;
+
+use crate::archive::{EntropySource, Error, Result};
+use crate::cli::{Common, Verbosity};
+use crate::clock::SystemClock;
+use crate::joints::{Clock, Entropy, Level, Monitor, StateDir};
+use crate::report;
+use crate::state::{self, Directory};
+use crate::unlock::Prompt;
+
+/// Everything that a command may touch besides its archive.
+pub struct World<'a> {
+    /// What most commands need from the command line.
+    pub common: &'a Common,
+    /// Where questions go.
+    pub prompt: Prompt,
+    monitor: Box<dyn Monitor>,
+    clock: SystemClock,
+    stop: Arc<AtomicBool>,
+}
+
+struct Kernel;
+
+impl Entropy for Kernel {
+    fn fill(&mut self, buffer: &mut [u8]) {
+        // The kernel's generator fails only where there is none at all; nothing may be sealed without it.
+        if getrandom::fill(buffer).is_err() {
+            std::process::abort();
+        }
+    }
+}
+
+/// Randomness for every thread that wants some.
+pub fn entropy() -> EntropySource {
+    Arc::new(|| Box::new(Kernel) as Box<dyn Entropy>)
+}
+
+impl<'a> World<'a> {
+    /// Sets it up: from here on Ctrl-C stops the work in order; a second one ends it at once.
+    pub fn new(common: &'a Common) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // In this order: the first signal finds the flag unset and sets it; the second finds it set.
+            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+                .map_err(|error| Error::State(format!("signals cannot be handled: {error}")))?;
+        }
+        let least = match common.verbosity {
+            Verbosity::Quiet => Level::Warning,
+            Verbosity::Normal => Level::Note,
+            Verbosity::Verbose => Level::Detail,
+            Verbosity::Debug => Level::Debug,
+        };
+        Ok(Self {
+            common,
+            prompt: Prompt {
+                passcmd: common.passcmd.clone(),
+                unattended: common.unattended,
+            },
+            monitor: report::monitor(common.json, least),
+            clock: SystemClock::new(),
+            stop,
+        })
+    }
+
+    /// Who watches.
+    pub fn monitor(&self) -> &dyn Monitor {
+        self.monitor.as_ref()
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &dyn Clock {
+        &self.clock
+    }
+
+    /// Set when the user wants it to stop.
+    pub fn stop(&self) -> &AtomicBool {
+        &self.stop
+    }
+
+    /// Number of workers.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.common
+            .threads
+            .map_or_else(all, |threads| usize::from(threads.get()))
+    }
+
+    /// dom0's memory of an archive.
+    pub fn memory_of(&self, archive: ArchiveId) -> Result<Arc<dyn StateDir>> {
+        let folder = state::folder(self.common.meta_dir.clone(), archive);
+        Ok(Arc::new(Directory::create(&folder)?))
+    }
+
+    /// dom0's memory of targets.
+    pub fn targets(&self) -> Result<Directory> {
+        let base = self.common.meta_dir.clone();
+        let base = base.unwrap_or_else(|| PathBuf::from(state::DEFAULT_BASE));
+        Ok(Directory::create(&base.join("targets"))?)
+    }
+}
