@@ -4,8 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use crate::cli::{
-    Early, Exit, Invocation, Preset, Request, Typed, UsageError, VERSION_LINE, later_option,
-    needless_option,
+    Early, Exit, Invocation, Preset, Typed, UsageError, later_option, needless_option,
 };
 use crate::config::{self, ConfigError, OptionKind};
 
