@@ -1,7 +1,10 @@
 //! Whether the head that a store shows is at least as new as what this machine remembers (DESIGN 4.4).
 
+use std::collections::BTreeMap;
+
 use crate::bytes::{Reader, Writer};
 use crate::error::{FormatError, Result};
+use crate::head::Witness;
 use crate::ids::{ArchiveId, Epoch, Generation, HeadHash};
 
 const WHAT: &str = "an anchor";
@@ -57,26 +60,15 @@ impl Anchor {
         head: HeadHash,
         history: Option<HeadHash>,
     ) -> Freshness {
-        let forked = Freshness::Forked {
-            remembered: self.epoch,
-        };
-        if archive != self.archive {
-            Freshness::Foreign
-        } else if epoch < self.epoch {
-            Freshness::Older {
-                remembered: self.epoch,
-                found: epoch,
-            }
-        } else if epoch == self.epoch {
-            if head == self.head {
-                Freshness::Same
-            } else {
-                forked
-            }
-        } else if history == Some(self.head) {
-            Freshness::Newer
-        } else {
-            forked
+        self.witness().compare(archive, epoch, head, history)
+    }
+
+    /// What the heads of other archives are to say of this one.
+    pub fn witness(&self) -> Witness {
+        Witness {
+            archive: self.archive,
+            epoch: self.epoch,
+            head: self.head,
         }
     }
 
@@ -130,6 +122,56 @@ impl Anchor {
     }
 }
 
+impl Witness {
+    /// Compares a head of the archive that this witness speaks of with what it says; as [`Anchor::compare`]. For a machine that has
+    /// lost its anchor, a witness in another archive is the only defence against rollback.
+    pub fn compare(
+        &self,
+        archive: ArchiveId,
+        epoch: Epoch,
+        head: HeadHash,
+        history: Option<HeadHash>,
+    ) -> Freshness {
+        let forked = Freshness::Forked {
+            remembered: self.epoch,
+        };
+        if archive != self.archive {
+            Freshness::Foreign
+        } else if epoch < self.epoch {
+            Freshness::Older {
+                remembered: self.epoch,
+                found: epoch,
+            }
+        } else if epoch == self.epoch {
+            if head == self.head {
+                Freshness::Same
+            } else {
+                forked
+            }
+        } else if history == Some(self.head) {
+            Freshness::Newer
+        } else {
+            forked
+        }
+    }
+}
+
+/// The witnesses of the next head of `own`: what the head before it carried and what this machine remembers, of each other archive the
+/// newest, in rising order. An archive that was forgotten is to be taken out of `carried` by the caller.
+pub fn next_witnesses(own: ArchiveId, carried: &[Witness], anchors: &[Anchor]) -> Vec<Witness> {
+    let mut newest: BTreeMap<ArchiveId, Witness> = BTreeMap::new();
+    let remembered = anchors.iter().map(Anchor::witness);
+    // The machine's own memory comes last: at equal epochs it counts more than what lay in a store.
+    for witness in carried.iter().copied().chain(remembered) {
+        let known = newest.entry(witness.archive).or_insert(witness);
+        if known.epoch <= witness.epoch {
+            *known = witness;
+        }
+    }
+    newest.remove(&own);
+    newest.into_values().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +222,37 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(Anchor::parse(&bytes[..length]).is_err());
         }
+    }
+
+    #[test]
+    fn the_next_head_witnesses_the_newest_of_every_other_archive() {
+        let witness = |archive, epoch, head| Witness {
+            archive: ArchiveId([archive; 16]),
+            epoch: Epoch(epoch),
+            head: HeadHash([head; 32]),
+        };
+        let remembered = |archive, epoch, head| Anchor {
+            archive: ArchiveId([archive; 16]),
+            epoch: Epoch(epoch),
+            head: HeadHash([head; 32]),
+            ..anchor()
+        };
+        let carried = [witness(2, 5, 1), witness(3, 9, 1), witness(4, 7, 1)];
+        let anchors = [
+            remembered(1, 10, 2),
+            remembered(3, 8, 2),
+            remembered(4, 7, 2),
+            remembered(5, 1, 2),
+        ];
+        let next = next_witnesses(ArchiveId([1; 16]), &carried, &anchors);
+        // Of 3 the store's witness is newer than this machine's memory: another machine has written since.
+        let expected = [
+            witness(2, 5, 1),
+            witness(3, 9, 1),
+            witness(4, 7, 2),
+            witness(5, 1, 2),
+        ];
+        assert_eq!(next, expected);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::aead::AeadKey;
 use crate::entropy::Entropy;
-use crate::hash::{ChunkIdKey, DigestKey, HashType, MacKey};
+use crate::hash::{ChunkIdKey, DigestKey, HashType, MacKey, same};
 use crate::head::HeadKeys;
 use crate::ids::{DomainId, KeyGeneration, OriginId};
 use crate::seal::{Opener, OpeningKeys, Sealer};
@@ -119,7 +119,17 @@ impl Keyring {
 
     /// What dom0 remembers to recognise the newest master.
     pub fn pin(&self) -> [u8; PIN] {
-        let subkey = self.newest_subkey(Label::Pin);
+        self.pin_of(self.newest())
+    }
+
+    /// Whether a remembered pin is that of any master of this archive. One of an older master is no stranger: the master was changed by
+    /// another machine, or by this one before a power cut.
+    pub fn knows_pin(&self, pin: &[u8; PIN]) -> bool {
+        self.masters().any(|master| same(&self.pin_of(master), pin))
+    }
+
+    fn pin_of(&self, master: &Secret) -> [u8; PIN] {
+        let subkey = Label::Pin.subkey(master, self.origin, &[]);
         subkey.first_chunk().copied().unwrap_or_default()
     }
 
@@ -227,6 +237,11 @@ impl Keys {
     pub fn pin(&self) -> [u8; PIN] {
         self.pin
     }
+
+    /// Whether a remembered pin is that of any master of this archive, old or new.
+    pub fn knows_pin(&self, pin: &[u8; PIN]) -> bool {
+        self.keyring.knows_pin(pin)
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +266,8 @@ mod tests {
         );
         assert_eq!(old.digest().mac(&[b"x"]), new.digest().mac(&[b"x"]));
         assert_ne!(old.pin(), new.pin());
+        assert!(new.knows_pin(&old.pin()) && new.knows_pin(&new.pin()));
+        assert!(!old.knows_pin(&new.pin()));
         assert_eq!(new.key_generation(), KeyGeneration(1));
     }
 
