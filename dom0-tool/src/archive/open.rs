@@ -61,7 +61,8 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
     }
     let header = (options.unlock)(candidates)?;
     let keys = header.keys();
-    if anchor.is_some_and(|anchor| anchor.pin != keys.pin()) {
+    // Not the newest master alone: a change of it may have come from another machine, or been cut short before the anchor.
+    if anchor.is_some_and(|anchor| !keys.knows_pin(&anchor.pin)) {
         return Err(foreign("its master key is another one"));
     }
     let head_keys = keys.head_keys();
