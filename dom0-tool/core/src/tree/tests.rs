@@ -126,6 +126,16 @@ fn any_key(random: &mut Random) -> u64 {
     random.next() % spread
 }
 
+/// Where to cut: often right at or behind a key that is there.
+fn any_cut<E>(random: &mut Random, model: &Model<E>) -> Option<u64> {
+    let keys: Vec<u64> = model.keys().copied().collect();
+    match random.below(5) {
+        0 => Some(any_key(random)),
+        1 if !keys.is_empty() => Some(keys[random.below(keys.len())] + random.below(2) as u64),
+        _ => None,
+    }
+}
+
 fn any_changes<E>(
     random: &mut Random,
     model: &Model<E>,
@@ -136,9 +146,14 @@ fn any_changes<E>(
         let key = any_key(random);
         changes.insert(key, Some(entry(random)));
     }
-    // Removing what is there is what makes trees shrink.
+    // Removing what is there is what makes trees shrink, above all if it was everything that was high.
+    let above = any_key(random);
+    let high = random.below(3) == 0;
+    if high {
+        changes.split_off(&above);
+    }
     for key in model.keys() {
-        if random.below(3) == 0 {
+        if high && *key >= above || random.below(6) == 0 {
             changes.insert(*key, None);
         }
     }
@@ -152,7 +167,7 @@ fn a_tree_is_like_a_map_whatever_its_history() {
         let (mut shelf, mut pair) = (Shelf::default(), Pair::new(TreeKind::Chunks));
         for _ in 0..6 {
             let changes = any_changes(&mut random, &pair.model, chunk);
-            let cut = (random.below(3) == 0).then(|| any_key(&mut random));
+            let cut = any_cut(&mut random, &pair.model);
             pair.edit(&mut shelf, changes, cut);
             pair.check(&shelf);
             let (from, to) = (any_key(&mut random), any_key(&mut random));
@@ -232,7 +247,7 @@ fn a_difference_is_that_of_the_maps() {
         let mut history = vec![(Root::Empty, Model::new())];
         for _ in 0..4 {
             let changes = any_changes(&mut random, &pair.model, chunk);
-            let cut = (random.below(4) == 0).then(|| any_key(&mut random));
+            let cut = any_cut(&mut random, &pair.model);
             pair.edit(&mut shelf, changes, cut);
             history.push((pair.root, pair.model.clone()));
         }
