@@ -1,6 +1,7 @@
 //! The doubles of the joints, for every test that crosses a crate.
 
 pub mod conformance;
+pub mod desk;
 mod faulty_store;
 mod helper;
 pub mod lab_image;

@@ -1,0 +1,145 @@
+//! The programs as a user has them, side by side in a folder of their own, with an archive, a key file and images beside them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::{helper_program, nacre_program};
+
+/// A folder with the programs `nacre` and `nacre-helper`, in which nothing of the machine's own settings is used.
+pub struct Desk {
+    folder: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; 128 and the signal if it was killed.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Desk {
+    /// Lays out a new folder.
+    ///
+    /// # Panics
+    /// If that cannot be done: no test can go on without.
+    #[allow(clippy::expect_used, reason = "a test cannot go on without its folder")]
+    pub fn new() -> Self {
+        let desk = Self {
+            folder: TempDir::new().expect("a temporary folder"),
+        };
+        link(&nacre_program(), &desk.path("nacre"))
+            .expect("nacre-test-program is built with the tests");
+        link(&helper_program(), &desk.path("nacre-helper"))
+            .expect("nacre-test-helper is built with the tests");
+        fs::create_dir(desk.path("store")).expect("a folder for the store");
+        desk
+    }
+
+    /// Something in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command of `nacre` with the options that reach the desk's archive in `store/archive`.
+    pub fn nacre(&self, arguments: &[&str]) -> Command {
+        self.nacre_at("archive", arguments)
+    }
+
+    /// The same for another archive of the desk.
+    pub fn nacre_at(&self, archive: &str, arguments: &[&str]) -> Command {
+        let mut command = self.bare(archive, arguments);
+        command.arg(format!("--key-file={}", self.path("key").display()));
+        command
+    }
+
+    fn bare(&self, archive: &str, arguments: &[&str]) -> Command {
+        let store = self.path("store").join(archive);
+        let mut command = Command::new(self.path("nacre"));
+        command
+            .args(arguments)
+            .arg(format!("--dest=file:{}", store.display()))
+            .arg(format!("--meta-dir={}", self.path("state").display()))
+            .args(["--config=/dev/null", "--unattended"])
+            .env_remove("RUST_BACKTRACE")
+            .current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        end(&mut self.nacre(arguments))
+    }
+
+    /// Runs a command that must succeed; its standard output.
+    ///
+    /// # Panics
+    /// If it does not exit with 0.
+    pub fn done(&self, arguments: &[&str]) -> String {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, 0, "nacre {arguments:?}: {ended:?}");
+        ended.out
+    }
+
+    /// The same for an archive that has no key.
+    ///
+    /// # Panics
+    /// If it does not exit with 0.
+    pub fn done_without_key(&self, arguments: &[&str]) -> String {
+        let ended = end(&mut self.bare("archive", arguments));
+        assert_eq!(ended.code, 0, "nacre {arguments:?}: {ended:?}");
+        ended.out
+    }
+
+    /// The option that sends an image of the desk as a volume.
+    pub fn import(&self, volume: &str, image: &str) -> String {
+        format!(
+            "--import-other-from={volume}:|:{}",
+            self.path(image).display()
+        )
+    }
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// If it cannot be started.
+#[allow(
+    clippy::expect_used,
+    reason = "a test cannot go on without its program"
+)]
+pub fn end(command: &mut Command) -> Ended {
+    ended(&command.output().expect("a program that can be started"))
+}
+
+/// The end of a command as a test wants to see it.
+pub fn ended(output: &Output) -> Ended {
+    use std::os::unix::process::ExitStatusExt;
+    let status = output.status;
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    Ended {
+        code: code.unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A hard link where that is possible: the program then finds its helper beside its new name.
+fn link(program: &Path, name: &Path) -> io::Result<()> {
+    fs::hard_link(program, name).or_else(|_| fs::copy(program, name).map(|_| ()))
+}
