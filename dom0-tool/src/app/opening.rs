@@ -12,7 +12,9 @@ use zeroize::Zeroizing;
 use super::world::{World, entropy};
 use crate::archive::{Archive, Error, OpenOptions, Pin, Result, header_error, open};
 use crate::cli::Remember;
-use crate::joints::{KeyPrompt, Level, PromptError, Purpose, StateDir, StateLock, Store};
+use crate::joints::{
+    KeyPrompt, Level, PromptError, Purpose, StateDir, StateLock, Store, StoreErrorKind,
+};
 use crate::store;
 use crate::unlock::{KeyCache, read_key_file};
 
@@ -33,7 +35,20 @@ pub fn target<'a>(world: &World<'a>) -> Result<&'a Path> {
 
 /// Reaches the store. With `create` the archive's folder is made if it is not there.
 pub fn reach(world: &World<'_>, create: bool) -> Result<Arc<dyn Store>> {
-    Ok(Arc::from(store::open_local(None, target(world)?, create)?))
+    let folder = target(world)?;
+    let opened = store::open_local(None, folder, create);
+    let opened = opened.map_err(|error| with_place(error.into(), folder))?;
+    Ok(Arc::from(opened))
+}
+
+/// An error that says that there is no archive, with the place where there is none.
+fn with_place(mut error: Error, folder: &Path) -> Error {
+    if let Error::Store(store) = &mut error
+        && store.kind == StoreErrorKind::NoArchive
+    {
+        store.detail = format!("{}: {}", folder.display(), store.detail);
+    }
+    error
 }
 
 /// Opens the archive at the target.
@@ -50,7 +65,11 @@ pub fn open_archive(world: &World<'_>) -> Result<Archive> {
             allow_rollback,
             entropy: entropy(),
         },
-    )?;
+    )
+    .map_err(|error| match target(world) {
+        Ok(folder) => with_place(error, folder),
+        Err(other) => other,
+    })?;
     write_pin(world, &archive, pin)?;
     Ok(archive)
 }
