@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use nacre::joints::{Store, StoreError, StoreErrorKind as Kind};
@@ -58,7 +59,9 @@ fn list(client: &Client) -> Result<(), StoreError> {
 }
 
 fn put(client: &Client) -> Result<(), StoreError> {
-    client.put_whole(pack(1, 1), &content(1, 8 << 20)).map(drop)
+    // More than window and pipe hold; one for all, so that what is measured is the client's memory and not this.
+    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| content(1, 4 << 20));
+    client.put_whole(pack(1, 1), &BYTES).map(drop)
 }
 
 fn barrier(client: &Client) -> Result<(), StoreError> {
@@ -117,7 +120,7 @@ fn misbehaviour_ends_in_a_typed_error_soon() {
             scope.spawn(|| some.iter().for_each(misbehave));
         }
     });
-    assert!(peak_memory_mib() < 128, "{} MiB", peak_memory_mib());
+    assert!(peak_memory_mib() < 64, "{} MiB", peak_memory_mib());
 }
 
 fn misbehave((mode, act, kind): &(&str, Act, Kind)) {
