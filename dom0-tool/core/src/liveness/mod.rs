@@ -71,10 +71,16 @@ impl RunChanges {
         let mut gone = Vec::new();
         let mut kept = HashSet::new();
         while let Some(batch) = diff.next(source)? {
-            let keys: Vec<u64> = batch.entries.iter().map(|cell| cell.key).collect();
+            // A node of `old` can differ without any cell below it that does: it was written again with the same entries, or stands at the left edge
+            // of a tree that grew or shrank. So the session before is asked for the nodes as well as for the cells.
+            let cells = batch.entries.iter().map(|cell| cell.key);
+            let mut keys: Vec<u64> = cells.chain(batch.old_firsts.iter().copied()).collect();
+            keys.sort_unstable();
+            keys.dedup();
             let found = lookup::<ChunkEntry, S>(source, TreeKind::Chunks, before, &keys)?;
-            for (cell, before) in batch.entries.iter().zip(&found.entries) {
-                let before = before.as_ref();
+            for cell in &batch.entries {
+                let before = keys.binary_search(&cell.key).ok();
+                let before = before.and_then(|at| found.entries.get(at)?.as_ref());
                 let begun = only(cell.new.as_ref(), before);
                 self.count(
                     begun.filter(|item| !single(item) || needs(cell.old.as_ref(), item)),

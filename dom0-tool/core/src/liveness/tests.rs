@@ -293,6 +293,38 @@ fn what_dies_is_what_a_full_mark_does_not_reach() {
 }
 
 #[test]
+fn a_node_shared_with_the_session_before_outlives_a_checkpoint_that_lost_it() {
+    // The left inner node differs because the tree shrank, with no cell below it that does.
+    let cells = |archive: &mut Archive, keys: &[u64]| -> Cells {
+        let mut cell = |key: &u64| (*key, archive.whole(0, (key % 5) as u8));
+        keys.iter().map(&mut cell).collect()
+    };
+    let mut archive = Archive::new(1);
+    let mut session = (Cells::new(), Root::Empty);
+    for keys in [&[1, 20_000, 20_001][..], &[1, 20_000]] {
+        let cells = cells(&mut archive, keys);
+        session = archive.tree(&session, cells);
+        archive.volumes[0].sessions.push(session.clone());
+    }
+    let [before, old] = [0, 1].map(|at: usize| archive.volumes[0].sessions[at].1);
+    let cells = cells(&mut archive, &[1]);
+    let new = archive.tree(&session, cells).1;
+    let mut changes = RunChanges::default();
+    let mut source = archive.shelf.read();
+    changes
+        .replace(&mut source, &before, &old, &new, |_| false)
+        .unwrap();
+    each(&mut source, &Root::Empty, &before, |batch| {
+        let shared = batch
+            .new_nodes
+            .iter()
+            .any(|node| changes.dead_nodes.contains(node));
+        assert!(!shared);
+    })
+    .unwrap();
+}
+
+#[test]
 fn forgetting_a_session_costs_its_difference() {
     let mut archive = Archive::new(1);
     let mut changes = RunChanges::default();

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{NodeSource, WINDOW, fetch};
-use crate::node::{LeafEntry, Node, child};
+use crate::node::{LeafEntry, Node, child, first_key};
 use crate::place::{MAX_LEVEL, Place, Pointer, Root, TreeKind};
 
 /// What counts as a difference.
@@ -34,6 +34,8 @@ pub struct DiffBatch<E> {
     pub entries: Vec<Difference<E>>,
     /// Nodes of the old tree that the new one does not have at the same key ([`Compare::Places`]: does not have at all).
     pub old_nodes: Vec<Place>,
+    /// The first key below each of these nodes.
+    pub old_firsts: Vec<u64>,
     /// Nodes of the new tree that the old one does not have.
     pub new_nodes: Vec<Place>,
 }
@@ -59,6 +61,7 @@ pub struct Diff<E> {
     window: usize,
     waiting: Vec<VecDeque<Pair>>,
     nodes: (Vec<Place>, Vec<Place>),
+    firsts: Vec<u64>,
     kind: std::marker::PhantomData<E>,
 }
 
@@ -71,6 +74,7 @@ impl<E: LeafEntry + 'static> Diff<E> {
             window: WINDOW,
             waiting: vec![VecDeque::new(); usize::from(MAX_LEVEL).saturating_add(1)],
             nodes: (Vec::new(), Vec::new()),
+            firsts: Vec::new(),
             kind: std::marker::PhantomData,
         };
         let side = |root: &Root| match root {
@@ -144,6 +148,7 @@ impl<E: LeafEntry + 'static> Diff<E> {
         DiffBatch {
             entries,
             old_nodes,
+            old_firsts: std::mem::take(&mut self.firsts),
             new_nodes,
         }
     }
@@ -160,6 +165,9 @@ impl<E: LeafEntry + 'static> Diff<E> {
         let new: Vec<Option<Pointer>> = pairs.iter().map(|pair| here(&pair.new)).collect();
         let pointers: Vec<Pointer> = old.iter().chain(&new).flatten().copied().collect();
         let mut nodes = fetch(source, self.tree, level, &pointers)?.into_iter();
+        let read = pairs.iter().zip(&old).filter(|(_, node)| node.is_some());
+        self.firsts
+            .extend(read.map(|(pair, _)| first_key(pair.number, level)));
         let mut take = |wanted: &[Option<Pointer>], places: &mut Vec<Place>| {
             places.extend(wanted.iter().flatten().map(|pointer| pointer.place));
             let nodes = wanted
