@@ -1,5 +1,6 @@
 //! Reading ranges of an object.
 
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nacre_wire::limits::MAX_DATA;
@@ -26,25 +27,34 @@ pub(super) fn read(
         let text = format!("{} bytes at {} of {size}", range.length, range.offset);
         return Err(Failure::new(ErrorCode::OutOfRange, text));
     }
-    for range in ranges {
-        // Objects are read once and in large pieces: the whole range is fetched ahead. A hint, so it may fail.
-        let _ = rustix::fs::fadvise(
-            &file,
-            range.offset,
-            std::num::NonZeroU64::new(range.length.into()),
-            Advice::WillNeed,
-        );
-        let (mut offset, mut rest) = (range.offset, range.length as usize);
+    for (offset, length) in runs(ranges) {
+        // Objects are read once and in large pieces: the whole run is fetched ahead. A hint, so it may fail.
+        let _ = rustix::fs::fadvise(&file, offset, NonZeroU64::new(length), Advice::WillNeed);
+        let (mut offset, mut rest) = (offset, length);
         while rest > 0 {
-            let length = rest.min(MAX_DATA as usize);
-            if !each(Piece::File(file.as_fd(), offset, length))? {
+            let piece = rest.min(u64::from(MAX_DATA));
+            let bytes = usize::try_from(piece).unwrap_or(0);
+            if !each(Piece::File(file.as_fd(), offset, bytes))? {
                 return Ok(());
             }
-            offset += length as u64;
-            rest -= length;
+            offset += piece;
+            rest -= piece;
         }
     }
     Ok(())
+}
+
+/// Offsets and lengths, with ranges that follow each other joined: the answer does not show where one ends.
+fn runs(ranges: &[Range]) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for range in ranges {
+        let length = u64::from(range.length);
+        match runs.last_mut() {
+            Some((start, before)) if *start + *before == range.offset => *before += length,
+            _ => runs.push((range.offset, length)),
+        }
+    }
+    runs
 }
 
 /// The size of an open object, which must be a regular file.

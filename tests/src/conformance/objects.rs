@@ -65,6 +65,11 @@ pub fn ranges_come_in_the_order_asked_for(place: &impl Place) {
         range(700_000, 600_000),
         range(1_500_000, 0),
         range(0, 1),
+        // Some that follow each other, so that a store may read them as one.
+        range(10, 5),
+        range(15, 0),
+        range(15, 300_000),
+        range(300_015, 1),
     ];
     // More than fit in one request.
     ranges.extend((0..9000).map(|i| range(i * 17, 5)));
