@@ -225,14 +225,6 @@ impl Nodes {
         let node = Node::open(self.format, &self.digests, tree, pointer, &body);
         node.map(Arc::new).map_err(Error::damaged(location))
     }
-
-    /// Reads nodes, each with an answer of its own.
-    pub fn each_node(&self, tree: TreeKind, pointers: &[Pointer]) -> Vec<Result<Arc<Node>>> {
-        let mut decoder = Decoder::new();
-        let items = self.sealed_items(&wanted(ItemKind::Node, pointers));
-        let open = |(pointer, item)| self.open_node(tree, pointer, item, &mut decoder);
-        pointers.iter().zip(items).map(open).collect()
-    }
 }
 
 impl NodeSource for &Nodes {
@@ -240,6 +232,13 @@ impl NodeSource for &Nodes {
 
     fn nodes(&mut self, tree: TreeKind, pointers: &[Pointer]) -> Result<Vec<Arc<Node>>> {
         self.each_node(tree, pointers).into_iter().collect()
+    }
+
+    fn each_node(&mut self, tree: TreeKind, pointers: &[Pointer]) -> Vec<Result<Arc<Node>>> {
+        let mut decoder = Decoder::new();
+        let items = self.sealed_items(&wanted(ItemKind::Node, pointers));
+        let open = |(pointer, item)| self.open_node(tree, pointer, item, &mut decoder);
+        pointers.iter().zip(items).map(open).collect()
     }
 
     fn records(&mut self, _tree: TreeKind, pointers: &[Pointer]) -> Result<Vec<Vec<u8>>> {

@@ -1,5 +1,6 @@
 //! One volume from the archive to its goal, or only read and checked.
 
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -168,12 +169,15 @@ impl<'a> Run<'a> {
         let mut next = 0;
         let mut walk = Walk::new(TreeKind::Chunks, &self.version.root, 0..chunks);
         let mut source = self.nodes;
-        while let Some(batch) = walk.next(&mut source)? {
+        let mut lost = Vec::new();
+        while let Some(batch) = walk.next_tolerant(&mut source, &mut lost) {
             let entries = batch.entries::<ChunkEntry>();
             let entries: Vec<(u64, ChunkEntry)> = entries
                 .map(|(chunk, entry)| (chunk, entry.clone()))
                 .collect();
-            self.zero_between(&mut next, &entries)?;
+            if !entries.is_empty() {
+                self.between(&mut next, &entries, &mut lost)?;
+            }
             for task in tasks::cut(entries) {
                 give(task);
             }
@@ -181,13 +185,33 @@ impl<'a> Run<'a> {
                 return Err(Error::Interrupted);
             }
         }
+        self.between(&mut next, &[], &mut lost)?;
         self.zero(next, chunks)
     }
 
-    fn zero_between(&self, next: &mut u64, entries: &[(u64, ChunkEntry)]) -> Result<()> {
-        for (chunk, _) in entries {
-            self.zero(*next, *chunk)?;
-            *next = chunk + 1;
+    /// Chunks of which the tree has no entry are zero, unless the part of the tree that would say so cannot be read.
+    fn between(
+        &self,
+        next: &mut u64,
+        entries: &[(u64, ChunkEntry)],
+        lost: &mut Vec<(Range<u64>, Error)>,
+    ) -> Result<()> {
+        let mut known: Vec<Range<u64>> =
+            entries.iter().map(|(chunk, _)| *chunk..chunk + 1).collect();
+        // A node high in the tree may be lost long before the walk comes to where its chunks are.
+        let reached = entries.last().map_or(u64::MAX, |(chunk, _)| *chunk);
+        for (chunks, error) in lost.extract_if(.., |(chunks, _)| chunks.start <= reached) {
+            if !error.is_damage() {
+                return Err(error);
+            }
+            let range = self.range(chunks.start, chunks.end);
+            lock(&self.report).damage.add(range, error.to_string());
+            known.push(chunks);
+        }
+        known.sort_by_key(|chunks| chunks.start);
+        for chunks in known {
+            self.zero(*next, chunks.start)?;
+            *next = chunks.end.max(*next);
         }
         Ok(())
     }

@@ -37,6 +37,20 @@ pub trait NodeSource {
         pointers: &[Pointer],
     ) -> Result<Vec<Arc<Node>>, Self::Error>;
 
+    /// The same, but each with an answer of its own: for those who go on where some cannot be read.
+    fn each_node(
+        &mut self,
+        tree: TreeKind,
+        pointers: &[Pointer],
+    ) -> Vec<Result<Arc<Node>, Self::Error>> {
+        let mut one = |pointer: &Pointer| {
+            let found = self.nodes(tree, std::slice::from_ref(pointer))?;
+            let missing = || FormatError::Mismatch("an index node").into();
+            found.into_iter().next().ok_or_else(missing)
+        };
+        pointers.iter().map(&mut one).collect()
+    }
+
     /// The records behind the pointers, in the same order, each checked against its length and digest
     /// ([`record_digest`](crate::node::record_digest)).
     fn records(

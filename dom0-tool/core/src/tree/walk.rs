@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{NodeSource, WINDOW, fetch};
-use crate::node::{LeafEntry, Node, child, prefix};
+use crate::error::FormatError;
+use crate::node::{LeafEntry, Node, child, first_key, prefix};
 use crate::place::{MAX_LEVEL, Pointer, Root, TreeKind};
 
 /// A walk over the leaves of one tree, in order of keys. Between batches it holds at most a window of nodes of each level.
@@ -74,47 +75,86 @@ impl Walk {
 
     /// The next leaves; `None` at the end. A batch may hold no entry of the range.
     pub fn next<S: NodeSource>(&mut self, source: &mut S) -> Result<Option<WalkBatch>, S::Error> {
-        loop {
-            // The lowest nodes first: their keys come before those of any node waiting above.
-            let lowest = (0_u8..)
-                .zip(&self.waiting)
-                .find(|(_, queue)| !queue.is_empty());
-            let Some((level, queue)) = lowest else {
-                return Ok(None);
-            };
-            let count = queue.len().min(self.window);
-            let batch: Vec<(u64, Pointer)> = self
-                .waiting
-                .get_mut(usize::from(level))
-                .map(|queue| queue.drain(..count).collect())
-                .unwrap_or_default();
+        while let Some((level, batch)) = self.take() {
             let pointers: Vec<Pointer> = batch.iter().map(|(_, pointer)| *pointer).collect();
             let nodes = fetch(source, self.tree, level, &pointers)?;
-            let leaves = batch.iter().zip(nodes);
-            let Some(below) = level.checked_sub(1) else {
-                let leaves = leaves
-                    .map(|((prefix, _), node)| Leaf {
-                        prefix: *prefix,
-                        node,
-                    })
-                    .collect();
-                return Ok(Some(WalkBatch {
-                    leaves,
-                    keys: self.keys.clone(),
-                }));
-            };
-            for ((prefix, _), node) in leaves {
-                let keys = &self.keys;
-                let children = node
-                    .children()
-                    .iter()
-                    .map(|(slot, pointer)| (child(*prefix, *slot), *pointer))
-                    .filter(|(prefix, _)| touches(*prefix, below, keys));
-                if let Some(queue) = self.waiting.get_mut(usize::from(below)) {
-                    queue.extend(children);
-                }
+            let read = batch.iter().map(|(prefix, _)| *prefix).zip(nodes);
+            if let Some(found) = self.accept(level, read) {
+                return Ok(Some(found));
             }
         }
+        Ok(None)
+    }
+
+    /// The next leaves, as far as they can be read: keys below nodes that cannot be are added to `lost`, and the walk goes on behind them.
+    pub fn next_tolerant<S: NodeSource>(
+        &mut self,
+        source: &mut S,
+        lost: &mut Vec<(Range<u64>, S::Error)>,
+    ) -> Option<WalkBatch> {
+        while let Some((level, batch)) = self.take() {
+            let pointers: Vec<Pointer> = batch.iter().map(|(_, pointer)| *pointer).collect();
+            let nodes = source.each_node(self.tree, &pointers);
+            let mut read = Vec::with_capacity(batch.len());
+            for ((prefix, _), node) in batch.iter().zip(nodes) {
+                let wrong_level = || FormatError::Mismatch("an index node").into();
+                match node {
+                    Ok(node) if node.level() == level => read.push((*prefix, node)),
+                    Ok(_) => lost.push((self.below(*prefix, level), wrong_level())),
+                    Err(error) => lost.push((self.below(*prefix, level), error)),
+                }
+            }
+            if let Some(found) = self.accept(level, read) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The next nodes to read, all of one level.
+    fn take(&mut self) -> Option<(u8, Vec<(u64, Pointer)>)> {
+        // The lowest nodes first: their keys come before those of any node waiting above.
+        let (level, queue) = (0_u8..)
+            .zip(&mut self.waiting)
+            .find(|(_, queue)| !queue.is_empty())?;
+        let count = queue.len().min(self.window);
+        Some((level, queue.drain(..count).collect()))
+    }
+
+    /// Takes nodes that were read: leaves are handed out, the children of others wait.
+    fn accept(
+        &mut self,
+        level: u8,
+        nodes: impl IntoIterator<Item = (u64, Arc<Node>)>,
+    ) -> Option<WalkBatch> {
+        let Some(below) = level.checked_sub(1) else {
+            let leaf = |(prefix, node)| Leaf { prefix, node };
+            return Some(WalkBatch {
+                leaves: nodes.into_iter().map(leaf).collect(),
+                keys: self.keys.clone(),
+            });
+        };
+        for (prefix, node) in nodes {
+            let keys = &self.keys;
+            let children = node
+                .children()
+                .iter()
+                .map(|(slot, pointer)| (child(prefix, *slot), *pointer))
+                .filter(|(prefix, _)| touches(*prefix, below, keys));
+            if let Some(queue) = self.waiting.get_mut(usize::from(below)) {
+                queue.extend(children);
+            }
+        }
+        None
+    }
+
+    /// The keys of the range that lie below a node.
+    fn below(&self, number: u64, level: u8) -> Range<u64> {
+        let first = first_key(number, level).max(self.keys.start);
+        let next = number.checked_add(1).map(|next| first_key(next, level));
+        // Behind the last node of a level there are no keys left.
+        let end = next.filter(|next| *next > first).unwrap_or(self.keys.end);
+        first..end.min(self.keys.end)
     }
 }
 
