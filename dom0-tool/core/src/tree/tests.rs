@@ -377,3 +377,66 @@ fn changes_out_of_order_are_refused() {
     );
     assert!(made.is_err());
 }
+
+/// A source that cannot read some nodes, and knows which it was asked for.
+struct Holed<'a> {
+    reading: super::memory::Reading<'a>,
+    bad: BTreeSet<Place>,
+    asked: BTreeSet<Place>,
+}
+
+impl NodeSource for Holed<'_> {
+    type Error = FormatError;
+
+    fn nodes(&mut self, tree: TreeKind, pointers: &[Pointer]) -> Result<Vec<Arc<Node>>> {
+        self.asked.extend(pointers.iter().map(|p| p.place));
+        if pointers.iter().any(|p| self.bad.contains(&p.place)) {
+            return Err(FormatError::NotAuthentic("an index node"));
+        }
+        self.reading.nodes(tree, pointers)
+    }
+
+    fn records(&mut self, tree: TreeKind, pointers: &[Pointer]) -> Result<Vec<Vec<u8>>> {
+        self.reading.records(tree, pointers)
+    }
+}
+
+type Result<T> = std::result::Result<T, FormatError>;
+
+#[test]
+fn a_node_that_cannot_be_read_costs_its_own_keys_and_no_others() {
+    let mut random = Random(11);
+    let mut shelf = Shelf::default();
+    let mut pair = Pair::<ChunkEntry>::new(TreeKind::Chunks);
+    let keys: BTreeSet<u64> = (0..400).map(|_| random.below(30_000) as u64).collect();
+    let entry = |key| ChunkEntry::Lost {
+        id: ChunkId([key as u8; 32]),
+    };
+    let changes = keys.iter().map(|key| (*key, Some(entry(*key))));
+    pair.edit(&mut shelf, changes.collect(), None);
+
+    let walk = |bad: BTreeSet<Place>| {
+        let mut source = Holed {
+            reading: shelf.read(),
+            bad,
+            asked: BTreeSet::new(),
+        };
+        let mut walk = Walk::new(TreeKind::Chunks, &pair.root, 0..30_000).with_window(7);
+        let (mut found, mut lost) = (BTreeSet::new(), Vec::new());
+        while let Some(batch) = walk.next_tolerant(&mut source, &mut lost) {
+            found.extend(batch.entries::<ChunkEntry>().map(|(key, _)| key));
+        }
+        (found, lost, source.asked)
+    };
+    let (found, lost, asked) = walk(BTreeSet::new());
+    assert!(found == keys && lost.is_empty());
+    for bad in asked {
+        let (found, lost, _) = walk(BTreeSet::from([bad]));
+        let [(range, _)] = &lost[..] else {
+            panic!("one node is one range: {lost:?}");
+        };
+        let expected = keys.iter().copied().filter(|key| !range.contains(key));
+        assert_eq!(found, expected.collect(), "{bad:?}");
+        assert!(keys.range(range.clone()).next().is_some(), "{range:?}");
+    }
+}
