@@ -1,5 +1,7 @@
 //! zstd with contexts that are used again, and decoding that is bounded by the index.
 
+use std::io::Cursor;
+
 use zstd_safe::{CCtx, CParameter, DCtx, ResetDirective};
 
 use crate::error::{FormatError, Result};
@@ -76,18 +78,16 @@ fn new_context(level: i32) -> Option<CCtx<'static>> {
 /// Appends a frame that is smaller than `content`; otherwise leaves `out` as it was.
 fn compress(context: &mut CCtx<'static>, content: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let start = out.len();
-    // No room for a frame that saves less than a 64th: zstd gives up by itself.
+    // A frame that saves less than a 64th is not worth decoding.
     let room = content.len().checked_sub(content.len() >> 6)?;
-    out.resize(start.checked_add(room)?, 0);
-    let written = out
-        .get_mut(start..)
-        .and_then(|space| context.compress2(space, content).ok());
+    out.reserve_exact(room);
+    let mut cursor = Cursor::new(std::mem::take(out));
+    cursor.set_position(start as u64);
+    let written = context.compress2(&mut cursor, content).ok();
+    *out = cursor.into_inner();
     match written {
-        Some(written) => {
-            out.truncate(start.saturating_add(written));
-            Some(())
-        }
-        None => {
+        Some(written) if written < room => Some(()),
+        _ => {
             out.truncate(start);
             // After a failure the context must forget the frame it had begun; without that it is of no further use, but not harmful.
             let _ = context.reset(ResetDirective::SessionOnly);
@@ -124,8 +124,8 @@ impl Decoder {
         raw_length: usize,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        out.clear();
         if encoding == Encoding::Stored.number() {
+            out.clear();
             out.extend_from_slice(body);
         } else if encoding == Encoding::Zstd.number() {
             // The library itself would also take several frames, and skip what is none.
@@ -134,6 +134,7 @@ impl Decoder {
             if !one_frame {
                 return Err(FormatError::NotDecodable(what));
             }
+            // Memory that was used before for the same size is overwritten, not cleared first.
             out.resize(raw_length, 0);
             let decoded = self
                 .context

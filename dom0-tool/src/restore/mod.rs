@@ -2,6 +2,7 @@
 
 mod chunk;
 mod damage;
+mod gather;
 mod run;
 mod tasks;
 

@@ -14,6 +14,7 @@ use nacre_core::tree::Walk;
 
 use super::chunk::ChunkReader;
 use super::damage::Damage;
+use super::gather::Gather;
 use super::tasks::{self, Task};
 use crate::archive::{Error, Nodes, Result};
 use crate::joints::{Counts, Progress, RestoreGoal, VolumeRange};
@@ -92,6 +93,13 @@ pub struct Watch<'a> {
     pub progress: &'a Progress,
     /// Set when the user wants it to stop.
     pub stop: &'a AtomicBool,
+}
+
+/// Memory of one thread.
+struct Scratch {
+    /// A chunk as the goal holds it now.
+    old: Vec<u8>,
+    gather: Gather,
 }
 
 struct Run<'a> {
@@ -239,39 +247,44 @@ impl<'a> Run<'a> {
 
     fn work(&self, tasks: &Receiver<Task>) {
         let mut reader = ChunkReader::new(self.nodes, self.ids, self.chunk_size);
-        let mut old = vec![0; self.chunk_size];
+        let mut scratch = Scratch {
+            old: vec![0; self.chunk_size],
+            gather: Gather::new(self.chunk_size),
+        };
         for task in tasks {
             if self.stopped() {
                 continue;
             }
-            if let Err(error) = self.one(&mut reader, &mut old, task) {
+            if let Err(error) = self.one(&mut reader, &mut scratch, task) {
                 self.fail(error);
             }
         }
     }
 
-    fn one(&self, reader: &mut ChunkReader<'_>, old: &mut [u8], task: Task) -> Result<()> {
+    fn one(&self, reader: &mut ChunkReader<'_>, scratch: &mut Scratch, task: Task) -> Result<()> {
         let mut counts = Counts::default();
         let mut lost = Vec::new();
-        let task = self.without_equal(old, task, &mut counts)?;
+        let task = self.without_equal(&mut scratch.old, task, &mut counts)?;
         let result = reader.read(&task, &mut |chunk, content, fetched| {
             let range = self.range(chunk, chunk + 1);
             counts.scanned += range.end - range.start;
             counts.fetched += fetched;
             match content {
-                Ok(content) => counts.written += self.put(range, content, old)?,
+                Ok(content) => counts.written += self.put(range, content, scratch)?,
                 Err(error) if error.is_damage() => lost.push((range, error.to_string())),
                 Err(error) => return Err(error),
             }
             Ok(())
         });
+        // Also after an error: other threads go on until they see it, and what was taken must not be written at another task's time.
+        let flushed = self.goal.map_or(Ok(()), |goal| scratch.gather.flush(goal));
         self.watch.progress.add(counts);
         let mut report = lock(&self.report);
         report.checked += counts.scanned;
         for (range, why) in lost {
             report.damage.add(range, why);
         }
-        result
+        result.and(flushed)
     }
 
     /// With `--sparse`: leaves out chunks that the goal holds already.
@@ -296,19 +309,19 @@ impl<'a> Run<'a> {
     }
 
     /// Writes a chunk; returns how many bytes were written.
-    fn put(&self, range: VolumeRange, content: &[u8], old: &mut [u8]) -> Result<u64> {
+    fn put(&self, range: VolumeRange, content: &[u8], scratch: &mut Scratch) -> Result<u64> {
         let Some(goal) = self.goal else {
             return Ok(0);
         };
         let length = usize::try_from(range.end - range.start).unwrap_or(content.len());
         let inside = content.get(..length).unwrap_or(content);
         if self.options.compare == Compare::BeforeWrite && !goal.starts_empty() {
-            read_old(goal, range, old)?;
-            if old.get(..length) == Some(inside) {
+            read_old(goal, range, &mut scratch.old)?;
+            if scratch.old.get(..length) == Some(inside) {
                 return Ok(0);
             }
         }
-        goal.write_at(range.start, inside)?;
+        scratch.gather.put(goal, range.start, inside)?;
         Ok(inside.len() as u64)
     }
 

@@ -5,7 +5,7 @@ use nacre_core::node::ChunkEntry;
 use nacre_core::place::Place;
 
 /// Sealed bytes that one task reads, at most (one chunk may be more).
-const TASK: u64 = 1 << 20;
+const TASK: u64 = 2 << 20;
 /// Chunks in one task, at most: those that compare equal read nothing.
 const CHUNKS: usize = 64;
 
@@ -28,6 +28,10 @@ pub fn cut(mut entries: Vec<(u64, ChunkEntry)>) -> Vec<Task> {
                 tasks.push(vec![(chunk, entry)]);
             }
         }
+    }
+    // Read with one range in any order, they are written in the volume's: several workers had filled the pack in turn.
+    for task in &mut tasks {
+        task.sort_by_key(|(chunk, _)| *chunk);
     }
     tasks
 }

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::storage_error;
-use crate::joints::{RestoreGoal, SourceError, SourceErrorKind, VolumeRange};
+use crate::joints::{ALIGNMENT, RestoreGoal, SourceError, SourceErrorKind, VolumeRange};
 
 /// Zeros are written in pieces of this size where the storage can do no better.
 const ZEROS: usize = 1 << 20;
@@ -21,6 +21,7 @@ const ZEROS: usize = 1 << 20;
 #[derive(Debug)]
 pub struct FileGoal {
     file: File,
+    direct: Option<File>,
     path: PathBuf,
     place: String,
     size: u64,
@@ -54,6 +55,7 @@ impl FileGoal {
         let fd = rustix::fs::open(&beside, flags, Mode::RUSR | Mode::WUSR).map_err(in_words)?;
         let goal = Self {
             file: File::from(fd),
+            direct: open_direct(&beside),
             path: path.to_owned(),
             place,
             size,
@@ -82,6 +84,7 @@ impl FileGoal {
         }
         let goal = Self {
             file: File::from(fd),
+            direct: open_direct(path),
             path: path.to_owned(),
             place,
             size,
@@ -136,7 +139,8 @@ impl FileGoal {
 
 impl RestoreGoal for FileGoal {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), SourceError> {
-        write_all_at(&self.file, offset, bytes).map_err(|error| self.error(error))
+        let direct = self.direct.as_ref();
+        write_all_at(&self.file, direct, offset, bytes).map_err(|error| self.error(error))
     }
 
     fn zero(&self, range: VolumeRange) -> Result<(), SourceError> {
@@ -184,6 +188,7 @@ impl Drop for FileGoal {
 #[derive(Debug)]
 pub struct DeviceGoal {
     device: File,
+    direct: Option<File>,
     place: String,
 }
 
@@ -206,6 +211,7 @@ impl DeviceGoal {
         }
         Ok(Self {
             device: File::from(fd),
+            direct: open_direct(path),
             place,
         })
     }
@@ -217,7 +223,8 @@ impl DeviceGoal {
 
 impl RestoreGoal for DeviceGoal {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), SourceError> {
-        write_all_at(&self.device, offset, bytes).map_err(|error| self.error(error))
+        let direct = self.direct.as_ref();
+        write_all_at(&self.device, direct, offset, bytes).map_err(|error| self.error(error))
     }
 
     fn zero(&self, range: VolumeRange) -> Result<(), SourceError> {
@@ -244,10 +251,29 @@ impl RestoreGoal for DeviceGoal {
     }
 }
 
-fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> Result<(), Errno> {
+/// The same file or device once more, to be written past the page cache: a restored volume would only push out what is used. Not every file
+/// system has this.
+fn open_direct(path: &Path) -> Option<File> {
+    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    let direct = rustix::fs::open(path, flags, Mode::empty());
+    direct.ok().map(File::from)
+}
+
+fn write_all_at(
+    file: &File,
+    direct: Option<&File>,
+    mut offset: u64,
+    mut bytes: &[u8],
+) -> Result<(), Errno> {
+    let aligned = offset.is_multiple_of(ALIGNMENT as u64)
+        && bytes.len().is_multiple_of(ALIGNMENT)
+        && bytes.as_ptr().addr().is_multiple_of(ALIGNMENT);
+    let mut direct = direct.filter(|_| aligned);
     while !bytes.is_empty() {
-        match rustix::io::pwrite(file, bytes, offset) {
+        match rustix::io::pwrite(direct.unwrap_or(file), bytes, offset) {
             Ok(0) => return Err(Errno::NOSPC),
+            // Refused for its alignment after all, or what is left of a short write is not aligned any more.
+            Err(Errno::INVAL) if direct.is_some() => direct = None,
             Ok(count) => {
                 offset += count as u64;
                 bytes = &bytes[count..];
@@ -265,7 +291,7 @@ fn write_zeros(file: &File, range: VolumeRange) -> Result<(), Errno> {
     while offset < range.end {
         let length = (range.end - offset).min(ZEROS as u64);
         let part = zeros.get(..usize::try_from(length).unwrap_or(ZEROS));
-        write_all_at(file, offset, part.unwrap_or(&zeros))?;
+        write_all_at(file, None, offset, part.unwrap_or(&zeros))?;
         offset += length;
     }
     Ok(())
