@@ -124,7 +124,8 @@ impl Error {
 
     /// Whether it is only that something in the store is damaged or missing: the rest may still be read.
     pub fn is_damage(&self) -> bool {
-        self.severity() == Severity::Integrity
+        let bad_sector = matches!(self, Self::Store(error) if error.kind == StoreErrorKind::Io);
+        bad_sector || self.severity() == Severity::Integrity
     }
 
     /// What the user can do about it, in one sentence; empty where the error says all.

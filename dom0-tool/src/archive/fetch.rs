@@ -79,13 +79,33 @@ impl Fetcher {
             .map(|request| (ObjectName::Pack(request.pack), request.ranges()))
             .collect();
         for (request, answer) in requests.iter().zip(self.store.get_many(&calls)) {
+            let one_by_one = answer.as_ref().is_err_and(is_local) && request.items() > 1;
             request.hand_out(wanted, answer, &mut answers);
+            if one_by_one {
+                self.again(request, wanted, &mut answers);
+            }
         }
         let gone = || Error::State("an item was not asked for".to_owned());
         answers
             .into_iter()
             .map(|answer| answer.unwrap_or_else(|| Err(gone())))
             .collect()
+    }
+
+    /// One bad sector or a lost end must not cost what was read together with it.
+    fn again(&self, request: &Request, wanted: &[Wanted], answers: &mut [Option<Result<Vec<u8>>>]) {
+        let name = ObjectName::Pack(request.pack);
+        for at in request.ranges.iter().flat_map(|(_, _, items)| items) {
+            let (Some(item), Some(slot)) = (wanted.get(*at), answers.get_mut(*at)) else {
+                continue;
+            };
+            let range = ByteRange {
+                offset: item.offset,
+                length: item.length,
+            };
+            let answer = self.store.get(name, &[range]).map_err(Error::Store);
+            *slot = Some(answer.and_then(|mut parts| parts.pop().ok_or_else(Error::internal)));
+        }
     }
 
     fn in_tail(&self, item: Wanted) -> Option<Vec<u8>> {
@@ -99,6 +119,11 @@ impl Fetcher {
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Tail>> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an error may be that of one place in the object only.
+fn is_local(error: &StoreError) -> bool {
+    matches!(error.kind, StoreErrorKind::Io | StoreErrorKind::OutOfRange)
 }
 
 /// What is read of one pack: ranges, and the items that lie in each.
@@ -133,6 +158,10 @@ fn group(wanted: &[Wanted], order: &[usize]) -> Vec<Request> {
 }
 
 impl Request {
+    fn items(&self) -> usize {
+        self.ranges.iter().map(|(_, _, items)| items.len()).sum()
+    }
+
     fn ranges(&self) -> Vec<ByteRange> {
         let range = |(start, stop, _): &(u64, u64, Vec<usize>)| ByteRange {
             offset: *start,
