@@ -152,7 +152,7 @@ fn store_remedy(kind: StoreErrorKind) -> &'static str {
             "Run `nacre verify` to see what is affected, and look at the store's disk."
         }
         StoreErrorKind::NoSpace => {
-            "Make room in the store and run the same command again; what was sent is kept."
+            "Make room in the store and run the same command again; it goes on from its last checkpoint."
         }
         StoreErrorKind::ReadOnly => "Mount the store's file system writable.",
         StoreErrorKind::NoArchive => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nacre_core::freshness::Anchor;
 use nacre_core::head::MAX_HEAD;
 use nacre_core::header::Description;
-use nacre_core::ids::ArchiveId;
+use nacre_core::ids::{ArchiveId, Epoch};
 
 use super::open::foreign;
 use super::{Error, Result};
@@ -14,6 +14,9 @@ use crate::joints::StateDir;
 const ANCHOR: &str = "anchor";
 const LAST_HEAD: &str = "head";
 const ANCHOR_LIMIT: usize = 4096;
+
+const HIGHEST: &str = "highest";
+const HIGHEST_LIMIT: usize = 32;
 
 /// dom0's memory of one archive.
 #[derive(Clone)]
@@ -45,6 +48,22 @@ impl Memory {
     /// The head object that was written or seen last.
     pub fn last_head(&self) -> Result<Option<Vec<u8>>> {
         Ok(self.dir.read(LAST_HEAD, MAX_HEAD as usize)?)
+    }
+
+    /// The highest epoch that was remembered before an older state of the store was accepted: no epoch may be used twice.
+    pub fn highest(&self) -> Result<Epoch> {
+        let bytes = self.dir.read(HIGHEST, HIGHEST_LIMIT)?;
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        let epoch = text.and_then(|text| text.trim_end().parse().ok());
+        Ok(Epoch(epoch.unwrap_or(0)))
+    }
+
+    /// Remembers an epoch that the store has lost.
+    pub fn remember_highest(&self, epoch: Epoch) -> Result<()> {
+        if epoch <= self.highest()? {
+            return Ok(());
+        }
+        Ok(self.dir.replace(HIGHEST, format!("{epoch}\n").as_bytes())?)
     }
 
     /// Remembers a head that is behind a barrier in the store. The head's bytes first: with the old anchor they are merely unused, while a new

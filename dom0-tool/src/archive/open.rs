@@ -1,6 +1,6 @@
 //! Opening an archive: headers, unlock, the newest head, freshness (DESIGN 4.4).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nacre_core::freshness::{Anchor, Freshness};
@@ -8,6 +8,7 @@ use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
 use nacre_core::header::{Candidates, HeaderError, Unlocked};
 use nacre_core::ids::{ArchiveId, Epoch, Generation, HeadHash};
 use nacre_core::object_name::{ObjectClass, ObjectName};
+use nacre_core::pack::PackRecord;
 use nacre_core::place::TreeKind;
 use nacre_core::tree::RecordTree;
 
@@ -65,14 +66,19 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
     if anchor.is_some_and(|anchor| !keys.knows_pin(&anchor.pin)) {
         return Err(foreign("its master key is another one"));
     }
-    let head_keys = keys.head_keys();
-    let found = newest_head(store.as_ref(), &head_keys, &memory, anchor.as_ref())?;
     let nodes = Nodes::new(
         Fetcher::new(Arc::clone(&store)),
         keys.opener(),
         keys.digest(),
         header.description().format,
     );
+    let found = Heads {
+        store: store.as_ref(),
+        keys: &keys.head_keys(),
+        nodes: &nodes,
+    }
+    .newest(&memory, anchor.as_ref())?;
+    let highest = found.highest.max(memory.highest()?);
     let archive = Archive {
         store,
         head_hash: HeadHash::of(&found.object),
@@ -80,7 +86,7 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
         nodes: Arc::new(nodes),
         memory,
         entropy: options.entropy,
-        highest: found.highest,
+        highest,
         compression: None,
         header,
         keys,
@@ -101,9 +107,11 @@ impl Archive {
         self.header
             .check_named(named.0, named.1)
             .map_err(|_| stale_header())?;
+        // What was looked up for a head that was not put again must not be believed.
+        self.nodes.packs().clear();
         self.nodes
             .packs()
-            .advance(head.packs, &head.homes, &std::collections::BTreeMap::new());
+            .advance(head.packs, &head.homes, &BTreeMap::new());
         if let Some(home) = head.homes.last() {
             self.nodes.fetcher().load_tail(home.name, home.size);
         }
@@ -127,7 +135,7 @@ impl Archive {
         match anchor.compare(head.archive, head.epoch, hash, history) {
             Freshness::Same | Freshness::Newer => Ok(()),
             Freshness::Foreign => Err(foreign("its head belongs to another archive")),
-            _ if allow_rollback => Ok(()),
+            _ if allow_rollback => self.memory.remember_highest(anchor.epoch),
             Freshness::Older { remembered, found } => Err(rolled_back(format!(
                 "the store is older than this machine remembers: it shows epoch {found}, \
                  epoch {remembered} was there before"
@@ -199,91 +207,124 @@ struct FoundHead {
     highest: Epoch,
 }
 
-/// The newest head that opens. One that this machine wrote last and that the store has lost since is put again, if it can be.
-fn newest_head(
-    store: &dyn Store,
-    keys: &HeadKeys,
-    memory: &Memory,
-    anchor: Option<&Anchor>,
-) -> Result<FoundHead> {
-    let mut epochs = BTreeSet::new();
-    store.list(ObjectClass::Head, &mut |name, _| {
-        if let ObjectName::Head(epoch) = name {
-            epochs.insert(epoch);
-        }
-    })?;
-    let shown = epochs.last().copied().unwrap_or_default();
-    let highest = anchor.map_or(shown, |anchor| anchor.epoch.max(shown));
-    if let Some(anchor) = anchor
-        && shown < anchor.epoch
-        && let Some(found) = put_again(store, keys, memory, anchor, &epochs)?
-    {
-        return Ok(found);
-    }
-    let mut last = None;
-    for epoch in epochs.iter().rev() {
-        match read_head(store, keys, *epoch) {
-            Ok(Some((head, object))) => {
-                return Ok(FoundHead {
-                    head,
-                    object,
-                    highest,
-                });
+/// The heads of a store.
+struct Heads<'a> {
+    store: &'a dyn Store,
+    keys: &'a HeadKeys,
+    nodes: &'a Nodes,
+}
+
+impl Heads<'_> {
+    /// The newest head that opens. One that this machine wrote last and that the store has lost since is put again, if it can be.
+    fn newest(&self, memory: &Memory, anchor: Option<&Anchor>) -> Result<FoundHead> {
+        let mut epochs = BTreeSet::new();
+        self.store.list(ObjectClass::Head, &mut |name, _| {
+            if let ObjectName::Head(epoch) = name {
+                epochs.insert(epoch);
             }
-            Ok(None) => {}
-            Err(error) => last = Some(error),
+        })?;
+        let shown = epochs.last().copied().unwrap_or_default();
+        let highest = anchor.map_or(shown, |anchor| anchor.epoch.max(shown));
+        if let Some(anchor) = anchor
+            && shown < anchor.epoch
+            && let Some(found) = self.put_again(memory, anchor, shown)?
+        {
+            return Ok(found);
         }
+        let mut last = None;
+        for epoch in epochs.iter().rev() {
+            match self.read(*epoch) {
+                Ok(Some((head, object))) => {
+                    return Ok(FoundHead {
+                        head,
+                        object,
+                        highest,
+                    });
+                }
+                Ok(None) => {}
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| no_archive(anchor.is_some())))
     }
-    Err(last.unwrap_or_else(|| no_archive(anchor.is_some())))
-}
 
-fn read_head(store: &dyn Store, keys: &HeadKeys, epoch: Epoch) -> Result<Option<(Head, Vec<u8>)>> {
-    let name = ObjectName::Head(epoch);
-    let Some(object) = store.get_whole(name, MAX_HEAD)? else {
-        return Ok(None);
-    };
-    let head = keys.open(epoch, &object).map_err(Error::damaged(name))?;
-    Ok(Some((head, object)))
-}
+    fn read(&self, epoch: Epoch) -> Result<Option<(Head, Vec<u8>)>> {
+        let name = ObjectName::Head(epoch);
+        let Some(object) = self.store.get_whole(name, MAX_HEAD)? else {
+            return Ok(None);
+        };
+        let head = self
+            .keys
+            .open(epoch, &object)
+            .map_err(Error::damaged(name))?;
+        Ok(Some((head, object)))
+    }
 
-/// A power cut or a lying disk may have lost the last head although it was behind a barrier. If its predecessor is the newest there, and
-/// every pack of its commit too, it is put again.
-fn put_again(
-    store: &dyn Store,
-    keys: &HeadKeys,
-    memory: &Memory,
-    anchor: &Anchor,
-    epochs: &BTreeSet<Epoch>,
-) -> Result<Option<FoundHead>> {
-    let Some(object) = memory.last_head()? else {
-        return Ok(None);
-    };
-    if HeadHash::of(&object) != anchor.head {
-        return Ok(None);
-    }
-    let Ok(head) = keys.open(anchor.epoch, &object) else {
-        return Ok(None);
-    };
-    let predecessor = match epochs.last() {
-        Some(epoch) => read_head(store, keys, *epoch)?,
-        None => None,
-    };
-    if predecessor.is_none_or(|(_, bytes)| HeadHash::of(&bytes) != head.previous) {
-        return Ok(None);
-    }
-    // The packs of that commit were written behind those of its predecessor: the newest index pack vouches for them by its barrier.
-    for home in &head.homes {
-        if store.stat(ObjectName::Pack(home.name))? != Some(home.size) {
+    /// A power cut or a lying disk may have lost the last head although it was behind a barrier. If its predecessor is the newest there, and
+    /// every pack of its commit too, it is put again.
+    fn put_again(
+        &self,
+        memory: &Memory,
+        anchor: &Anchor,
+        shown: Epoch,
+    ) -> Result<Option<FoundHead>> {
+        let Some(object) = memory.last_head()? else {
+            return Ok(None);
+        };
+        if HeadHash::of(&object) != anchor.head {
             return Ok(None);
         }
+        let Ok(head) = self.keys.open(anchor.epoch, &object) else {
+            return Ok(None);
+        };
+        let Some((before, bytes)) = self.read(shown)? else {
+            return Ok(None);
+        };
+        if HeadHash::of(&bytes) != head.previous {
+            return Ok(None);
+        }
+        match self.has_packs_of(&head, &before) {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) if error.is_damage() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        self.store
+            .put_whole(ObjectName::Head(anchor.epoch), &object)?;
+        self.store.barrier()?;
+        Ok(Some(FoundHead {
+            head,
+            object,
+            highest: anchor.epoch,
+        }))
     }
-    store.put_whole(ObjectName::Head(anchor.epoch), &object)?;
-    store.barrier()?;
-    Ok(Some(FoundHead {
-        head,
-        object,
-        highest: anchor.epoch,
-    }))
+
+    /// Whether every pack that came with `head` is there, in its full length: the index pack, and then those that it names.
+    fn has_packs_of(&self, head: &Head, before: &Head) -> Result<bool> {
+        let is_there =
+            |name, size| Ok::<_, Error>(self.store.stat(ObjectName::Pack(name))? == Some(size));
+        for home in &head.homes {
+            if !is_there(home.name, home.size)? {
+                return Ok(false);
+            }
+        }
+        self.nodes
+            .packs()
+            .advance(head.packs, &head.homes, &BTreeMap::new());
+        let packs = RecordTree {
+            tree: TreeKind::Packs,
+            root: head.packs,
+        };
+        let mut source: &Nodes = self.nodes;
+        let new = before.next.alias.0..head.next.alias.0;
+        for (_, record) in packs.range(&mut source, new)? {
+            let record = PackRecord::parse(&record)?;
+            if !is_there(record.name, record.size)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 fn no_archive(known: bool) -> Error {

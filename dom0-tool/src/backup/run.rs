@@ -152,8 +152,9 @@ impl Run<'_, '_> {
         } else {
             self.finish()?
         };
+        let finished = session.is_some() && !interrupted;
         for (volume, report) in volumes.iter_mut().zip(&reports) {
-            if matches!(report.outcome, VolumeOutcome::Stored) {
+            if finished && matches!(report.outcome, VolumeOutcome::Stored) {
                 volume.committed()?;
             }
         }

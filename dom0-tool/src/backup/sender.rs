@@ -97,6 +97,11 @@ impl<'a> Sending<'a> {
     }
 
     fn settle(&mut self) -> Result<(), StoreError> {
+        if let Some((name, _)) = &self.stream {
+            // Nothing may be committed whose bytes did not all come this way.
+            let detail = "a pack was not sent whole";
+            return Err(StoreError::new(StoreErrorKind::Died, Some(*name), detail));
+        }
         for (name, pending) in self.pending.drain(..) {
             if pending.wait()? == PutOutcome::Exists {
                 // A fresh random name of 128 bits cannot be taken: somebody made it so.
