@@ -9,6 +9,7 @@ mod bad_input;
 mod damage;
 mod fate;
 mod freshness;
+mod lost_head;
 mod names;
 mod round_trip;
 
