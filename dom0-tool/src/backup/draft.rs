@@ -1,5 +1,7 @@
 //! The session while it is being made: which volumes it has, how far they are, what the next commit must write.
 
+use std::collections::BTreeMap;
+
 use nacre_core::ids::{DomainId, SessionSeq, VolumeId};
 use nacre_core::node::ChunkEntry;
 use nacre_core::place::Root;
@@ -54,8 +56,10 @@ pub struct Draft {
     seq: SessionSeq,
     session: Session,
     parts: Vec<Part>,
-    /// Whether a checkpoint of this session is in the archive.
+    /// Whether this session is in the archive, finished or as a checkpoint.
     kept: bool,
+    /// Sessions that earlier runs left unfinished, without the volumes that this one has taken over.
+    leftovers: BTreeMap<SessionSeq, Session>,
 }
 
 impl Draft {
@@ -65,11 +69,14 @@ impl Draft {
         around: &Surroundings<'_>,
         options: &SendOptions,
     ) -> Result<Self> {
+        let sessions = archive.sessions()?;
+        let leftovers = sessions.iter().filter(|(_, session)| session.unfinished);
         Ok(Self {
             seq: archive.head().next.session,
             session: archive.new_session(around.clock, options.tags.clone())?,
             parts: Vec::new(),
             kept: false,
+            leftovers: leftovers.map(|(seq, s)| (seq, s.clone())).collect(),
         })
     }
 
@@ -83,7 +90,7 @@ impl Draft {
         (self.seq, self.session.name.to_string())
     }
 
-    /// The session, if a checkpoint of it is in the archive.
+    /// The session, if it is in the archive.
     pub fn kept(&self) -> Option<(SessionSeq, String)> {
         self.kept.then(|| self.named())
     }
@@ -168,9 +175,11 @@ impl Draft {
 
     /// Whether there is something that the archive does not have yet.
     pub fn has_changes(&self) -> bool {
-        self.parts.iter().any(|part| {
-            !part.edits.is_empty() || part.cut || part.state == State::Stored && !self.kept
-        })
+        let kept = self.kept;
+        self.parts
+            .iter()
+            .filter(|part| part.has_something())
+            .any(|part| !part.edits.is_empty() || part.cut || part.state == State::Stored && !kept)
     }
 
     /// Whether a finished session would have volumes in it, or leave an unfinished one behind.
@@ -179,25 +188,27 @@ impl Draft {
     }
 
     /// Writes the session as far as it is. `finished`: volumes that were read to their end are finished with it; others stay in
-    /// an unfinished session of their own, behind it.
+    /// an unfinished session of their own, behind it. Without any that was read to its end the session itself stays unfinished.
+    ///
+    /// What earlier runs left unfinished of these volumes goes: this run began with it, so all that it had is here. That happens in
+    /// the same commit, so that a crash leaves the one or the other.
     pub fn write(&mut self, commit: &mut Commit<'_>, finished: bool) -> Result<()> {
         self.write_trees(commit)?;
-        let in_session = |part: &&Part| match part.state {
-            State::Stored => true,
-            State::Unchanged => false,
-            State::Reading | State::Left => !finished && part.next_chunk > 0,
-        };
-        let volumes = self.parts.iter().filter(in_session);
-        self.session
-            .set_volumes(volumes.map(Part::in_session).collect());
-        self.session.unfinished = !finished;
-        commit.set_session(self.seq, self.session.clone());
-        for part in self.parts.iter().filter(in_session) {
-            commit.set_newest(part.volume, self.seq, part.size, part.root, &part.identity);
-        }
-        if finished {
-            self.write_rest(commit);
-        }
+        let finished = finished && self.parts.iter().any(|part| part.state == State::Stored);
+        let (whole, begun): (Vec<&Part>, Vec<&Part>) = self
+            .parts
+            .iter()
+            .filter(|part| part.has_something())
+            .partition(|part| !finished || part.state == State::Stored);
+        let mut session = self.session.clone();
+        session.unfinished = !finished;
+        enter(commit, self.seq, session, &whole);
+        let mut rest = self.session.clone();
+        rest.name = self.session.name.plus_one_second();
+        rest.unfinished = true;
+        enter(commit, SessionSeq(self.seq.0 + 1), rest, &begun);
+        let taken_over = whole.iter().chain(&begun).map(|part| part.volume);
+        replace(&mut self.leftovers, &taken_over.collect::<Vec<_>>(), commit);
         Ok(())
     }
 
@@ -228,34 +239,59 @@ impl Draft {
         Ok(())
     }
 
-    /// Volumes that could not be read whole are kept as an unfinished session behind the finished one.
-    fn write_rest(&self, commit: &mut Commit<'_>) {
-        let left: Vec<&Part> = self
-            .parts
-            .iter()
-            .filter(|part| part.state == State::Left && part.next_chunk > 0)
-            .collect();
-        if left.is_empty() {
-            return;
-        }
-        let mut rest = self.session.clone();
-        rest.name = self.session.name.plus_one_second();
-        rest.set_volumes(left.iter().map(|part| part.in_session()).collect());
-        rest.unfinished = true;
-        let seq = SessionSeq(self.seq.0 + 1);
-        commit.set_session(seq, rest);
-        for part in left {
-            commit.set_newest(part.volume, seq, part.size, part.root, &[]);
-        }
-    }
-
     /// The commit is in the archive.
     pub fn committed(&mut self) {
-        self.kept = true;
+        self.kept |= self.parts.iter().any(Part::has_something);
     }
 }
 
+/// Writes a session with these volumes, and makes it their newest. One without volumes is none.
+fn enter(commit: &mut Commit<'_>, seq: SessionSeq, mut session: Session, parts: &[&Part]) {
+    if parts.is_empty() {
+        return;
+    }
+    session.set_volumes(parts.iter().map(|part| part.in_session()).collect());
+    for part in parts {
+        // Of a volume that was read in part no snapshot may be trusted later.
+        let identity: &[u8] = match part.state {
+            State::Stored => &part.identity,
+            _ => &[],
+        };
+        commit.set_newest(part.volume, seq, part.size, part.root, identity);
+    }
+    commit.set_session(seq, session);
+}
+
+/// Takes volumes out of older unfinished sessions; those that become empty go.
+fn replace(
+    leftovers: &mut BTreeMap<SessionSeq, Session>,
+    volumes: &[VolumeId],
+    commit: &mut Commit<'_>,
+) {
+    leftovers.retain(|seq, session| {
+        let before = session.volumes.len();
+        session.volumes.retain(|one| !volumes.contains(&one.volume));
+        if session.volumes.is_empty() {
+            commit.remove_session(*seq);
+        } else if session.volumes.len() < before {
+            commit.set_session(*seq, session.clone());
+        }
+        !session.volumes.is_empty()
+    });
+}
+
 impl Part {
+    /// Whether there is anything of it that its newest finished session does not have.
+    fn has_something(&self) -> bool {
+        match self.state {
+            State::Stored => true,
+            State::Unchanged => false,
+            State::Reading | State::Left => {
+                self.next_chunk > 0 && (self.changed || self.was_unfinished)
+            }
+        }
+    }
+
     fn in_session(&self) -> SessionVolume {
         SessionVolume {
             volume: self.volume,

@@ -47,7 +47,8 @@ pub struct VolumeReport {
 /// Figures of a run.
 #[derive(Clone, Debug)]
 pub struct SendReport {
-    /// The session that was made: finished, or unfinished when the run was interrupted. `None` when nothing changed.
+    /// The session that was made: finished, or unfinished when the run was interrupted or no volume could be read to its end. `None`
+    /// when nothing changed.
     pub session: Option<(SessionSeq, String)>,
     /// Each volume, in the order sent.
     pub volumes: Vec<VolumeReport>,

@@ -283,7 +283,7 @@ impl Run<'_, '_> {
             return Ok(None);
         }
         self.commit(true)?;
-        Ok(Some(self.draft.named()))
+        Ok(self.draft.kept())
     }
 }
 
