@@ -15,6 +15,7 @@ use crate::cli::Remember;
 use crate::joints::{
     KeyPrompt, Level, PromptError, Purpose, StateDir, StateLock, Store, StoreErrorKind,
 };
+use crate::state;
 use crate::store;
 use crate::unlock::{KeyCache, read_key_file};
 
@@ -51,23 +52,44 @@ fn with_place(mut error: Error, folder: &Path) -> Error {
     error
 }
 
+/// No option accepts another archive in place of the known one: whoever wants that makes this machine forget what it knows. The
+/// message says where that is.
+fn with_way_out(mut error: Error, world: &World<'_>) -> Error {
+    if let Error::Foreign {
+        remedy, archive, ..
+    } = &mut error
+        && let (Ok(targets), Ok(name)) = (world.targets(), pin_name(world))
+    {
+        let pin = targets.path().join(name);
+        let folder = archive.map(|id| state::folder(world.common.meta_dir.clone(), id));
+        let folder = folder.map_or_else(String::new, |folder| {
+            format!(" and the folder {}", folder.display())
+        });
+        *remedy = format!(
+            "Check that the right disk or qube is there; if the change is yours, remove {}{folder} \
+             to make this machine forget the old one.",
+            pin.display()
+        );
+    }
+    error
+}
+
 /// Opens the archive at the target.
 pub fn open_archive(world: &World<'_>) -> Result<Archive> {
     let store = reach(world, false)?;
     let pin = read_pin(world)?;
-    let allow_rollback = world.common.allow_rollback;
     let archive = open(
         store,
         OpenOptions {
-            pin: pin.filter(|_| !allow_rollback),
+            pin,
             unlock: &mut |candidates| unlock(world, candidates),
             memory: &|id| world.memory_of(id),
-            allow_rollback,
+            allow_rollback: world.common.allow_rollback,
             entropy: entropy(),
         },
     )
     .map_err(|error| match target(world) {
-        Ok(folder) => with_place(error, folder),
+        Ok(folder) => with_place(with_way_out(error, world), folder),
         Err(other) => other,
     })?;
     write_pin(world, &archive, pin)?;

@@ -1,6 +1,7 @@
 //! Errors of commands on an archive, and the exit code each ends with.
 
 use nacre_core::error::FormatError;
+use nacre_core::ids::ArchiveId;
 use thiserror::Error;
 
 use crate::joints::{SourceError, StateError, StoreError, StoreErrorKind};
@@ -30,6 +31,16 @@ pub enum Error {
     Stale {
         /// What was found.
         sentence: String,
+        /// What the user can do.
+        remedy: String,
+    },
+    /// Not the archive that this machine knows at this target, or one that lost its encryption.
+    #[error("this is not the archive that this machine knows at this target: {why}")]
+    Foreign {
+        /// What differs.
+        why: &'static str,
+        /// The archive of which this machine remembers something else; `None` if only the target's memory disagrees.
+        archive: Option<ArchiveId>,
         /// What the user can do.
         remedy: String,
     },
@@ -98,6 +109,15 @@ impl Error {
         }
     }
 
+    /// Another archive than the one that is known here.
+    pub fn foreign(why: &'static str, archive: Option<ArchiveId>) -> Self {
+        Self::Foreign {
+            why,
+            archive,
+            remedy: "Check that the right disk or qube is there.".to_owned(),
+        }
+    }
+
     /// What cannot happen has happened.
     pub fn internal() -> Self {
         Self::State("nacre lost track of its own work; this is a bug".to_owned())
@@ -114,7 +134,7 @@ impl Error {
                 StoreErrorKind::NotFound | StoreErrorKind::OutOfRange => Severity::Integrity,
                 _ => Severity::Failed,
             },
-            Self::Stale { .. } => Severity::Freshness,
+            Self::Stale { .. } | Self::Foreign { .. } => Severity::Freshness,
             Self::Interrupted => Severity::Interrupted,
             Self::Damaged { .. } | Self::Source(_) | Self::Refused { .. } | Self::State(_) => {
                 Severity::Failed
@@ -140,7 +160,9 @@ impl Error {
                 "Run `nacre verify` to see what else is affected, and look at the store's disk."
                     .to_owned()
             }
-            Self::Stale { remedy, .. } | Self::Refused { remedy, .. } => remedy.clone(),
+            Self::Stale { remedy, .. }
+            | Self::Foreign { remedy, .. }
+            | Self::Refused { remedy, .. } => remedy.clone(),
             Self::Source(_) | Self::State(_) | Self::Interrupted => String::new(),
         }
     }

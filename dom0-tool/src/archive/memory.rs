@@ -7,7 +7,6 @@ use nacre_core::head::MAX_HEAD;
 use nacre_core::header::Description;
 use nacre_core::ids::{ArchiveId, Epoch};
 
-use super::open::foreign;
 use super::{Error, Result};
 use crate::joints::StateDir;
 
@@ -87,10 +86,10 @@ impl Pin {
     /// Refuses a header of another archive, or one that is suddenly not encrypted.
     pub fn check(&self, header: &Description) -> Result<()> {
         if header.archive != self.archive {
-            return Err(foreign("its identity is another one"));
+            return Err(Error::foreign("its identity is another one", None));
         }
         if self.encrypted && !header.encrypted {
-            return Err(foreign("it is not encrypted"));
+            return Err(Error::foreign("it is not encrypted", Some(self.archive)));
         }
         Ok(())
     }

@@ -36,7 +36,8 @@ pub struct OpenOptions<'a> {
     pub unlock: Unlock<'a>,
     /// dom0's memory of the archive.
     pub memory: MemoryOf<'a>,
-    /// Accept a store that is older than remembered (`--force-allow-rollback`).
+    /// Accept a store that is older than remembered, or does not continue it (`--force-allow-rollback`). It must be the same archive
+    /// all the same, opened by the same keys, and encrypted if it was.
     pub allow_rollback: bool,
     /// Randomness for later commits.
     pub entropy: EntropySource,
@@ -53,18 +54,19 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
     if let Some(pin) = &options.pin {
         pin.check(claim.description())?;
     }
-    let memory = Memory::new((options.memory)(claim.description().archive)?);
+    let id = claim.description().archive;
+    let memory = Memory::new((options.memory)(id)?);
     let anchor = memory.anchor()?;
     let pinned = anchor.filter(|_| !options.allow_rollback);
     let candidates = choose(&objects, pinned.map(|anchor| anchor.header_generation))?;
     if anchor.is_some_and(|anchor| anchor.encrypted) && !candidates.encrypted() {
-        return Err(foreign("it is not encrypted"));
+        return Err(Error::foreign("it is not encrypted", Some(id)));
     }
     let header = (options.unlock)(candidates)?;
     let keys = header.keys();
     // Not the newest master alone: a change of it may have come from another machine, or been cut short before the anchor.
     if anchor.is_some_and(|anchor| !keys.knows_pin(&anchor.pin)) {
-        return Err(foreign("its master key is another one"));
+        return Err(Error::foreign("its master key is another one", Some(id)));
     }
     let nodes = Nodes::new(
         Fetcher::new(Arc::clone(&store)),
@@ -100,8 +102,12 @@ impl Archive {
     /// The last checks, for which the index is needed; then this head is remembered.
     fn settle(&self, anchor: Option<&Anchor>, object: &[u8], allow_rollback: bool) -> Result<()> {
         let head = &self.head;
-        if head.archive != self.header.description().archive {
-            return Err(foreign("its head belongs to another archive"));
+        let id = self.header.description().archive;
+        if head.archive != id {
+            return Err(Error::foreign(
+                "its head belongs to another archive",
+                Some(id),
+            ));
         }
         let named = (head.header_generation, head.header_hash);
         self.header
@@ -127,6 +133,7 @@ impl Archive {
 
     fn compare(&self, anchor: &Anchor, allow_rollback: bool) -> Result<()> {
         let (head, hash) = (&self.head, self.head_hash);
+        let id = self.header.description().archive;
         let history = if head.epoch > anchor.epoch {
             self.head_of(anchor.epoch)?
         } else {
@@ -134,7 +141,10 @@ impl Archive {
         };
         match anchor.compare(head.archive, head.epoch, hash, history) {
             Freshness::Same | Freshness::Newer => Ok(()),
-            Freshness::Foreign => Err(foreign("its head belongs to another archive")),
+            Freshness::Foreign => Err(Error::foreign(
+                "its head belongs to another archive",
+                Some(id),
+            )),
             _ if allow_rollback => self.memory.remember_highest(anchor.epoch),
             Freshness::Older { remembered, found } => Err(rolled_back(format!(
                 "the store is older than this machine remembers: it shows epoch {found}, \
@@ -338,15 +348,6 @@ fn no_archive(known: bool) -> Error {
         "there is no archive at this target",
         "Check `--dest`, or create one with `nacre arch-init`.",
     )
-}
-
-pub(super) fn foreign(why: &str) -> Error {
-    Error::Stale {
-        sentence: format!("this is not the archive that this machine knows at this target: {why}"),
-        remedy: "Check that the right disk or qube is there; if the change is yours, \
-                 forget the old one with `--force-allow-rollback`."
-            .to_owned(),
-    }
 }
 
 fn rolled_back(sentence: String) -> Error {

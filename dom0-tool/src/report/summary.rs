@@ -63,9 +63,10 @@ pub fn outcome(outcome: &Outcome) -> String {
 fn total(summary: &Summary) -> String {
     let counts = summary.counts();
     let volumes = count(summary.volumes.len(), "volume", "volumes");
-    let session = match &summary.session {
-        Some(name) => format!("session {}", sanitise(name.as_bytes(), 40)),
-        None => "no session".to_owned(),
+    let what = match &summary.session {
+        Some(name) => format!("session {}, {volumes}", sanitise(name.as_bytes(), 40)),
+        None if summary.activity == Activity::Send => format!("no new session, {volumes}"),
+        None => volumes,
     };
     let time = duration(summary.elapsed);
     let pace = rate(counts.scanned, summary.elapsed);
@@ -79,7 +80,7 @@ fn total(summary: &Summary) -> String {
             };
             let new = counts.changed.saturating_sub(counts.deduplicated);
             format!(
-                "{dry}{session}, {volumes}: {scanned} looked at in {time} ({pace}), {} changed ({}), {} {verb} ({} of what was new).",
+                "{dry}{what}: {scanned} looked at in {time} ({pace}), {} changed ({}), {} {verb} ({} of what was new).",
                 size(counts.changed),
                 percent(counts.changed, counts.scanned),
                 size(counts.sent),
@@ -87,7 +88,7 @@ fn total(summary: &Summary) -> String {
             )
         }
         Activity::Receive => format!(
-            "{}{session}, {volumes}: {scanned} in {time} ({pace}), {} fetched, {} written.",
+            "{}{what}: {scanned} in {time} ({pace}), {} fetched, {} written.",
             if summary.dry_run {
                 "Dry run, nothing was written: "
             } else {
@@ -97,7 +98,7 @@ fn total(summary: &Summary) -> String {
             size(counts.written),
         ),
         Activity::Verify => format!(
-            "{session}, {volumes}: {scanned} verified in {time} ({pace}), {} fetched.",
+            "{what}: {scanned} verified in {time} ({pace}), {} fetched.",
             size(counts.fetched),
         ),
     }
@@ -150,5 +151,22 @@ mod tests {
             lines[4],
             "session 20240101-000000, 3 volumes: 6.0 GiB looked at in 2.0 s (3.0 GiB/s), 100.0 MiB changed (1 %), 50.0 MiB sent (2.0:1 of what was new)."
         );
+    }
+    #[test]
+    fn a_summary_speaks_of_sessions_only_where_there_is_one_to_speak_of() {
+        let summary = |activity| Summary {
+            activity,
+            session: None,
+            dry_run: false,
+            volumes: vec![sent("a", 0, Outcome::Done), sent("b", 0, Outcome::Done)],
+            elapsed: Duration::from_secs(2),
+        };
+        let last = |activity| text(&summary(activity)).lines().last().map(str::to_owned);
+        assert_eq!(
+            last(Activity::Verify).as_deref(),
+            Some("2 volumes: 4.0 GiB verified in 2.0 s (2.0 GiB/s), 0 B fetched.")
+        );
+        let sent = last(Activity::Send).unwrap_or_default();
+        assert!(sent.starts_with("no new session, 2 volumes: "), "{sent}");
     }
 }
