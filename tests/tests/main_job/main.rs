@@ -6,7 +6,9 @@
 )]
 
 mod bad_input;
+mod ctrl_c;
 mod damage;
+mod devices;
 mod fate;
 mod freshness;
 mod lost_head;
