@@ -173,6 +173,11 @@ impl Draft {
         }
     }
 
+    /// Number of changed chunks that wait for a commit.
+    pub fn pending(&self) -> usize {
+        self.parts.iter().map(|part| part.edits.len()).sum()
+    }
+
     /// Whether there is something that the archive does not have yet.
     pub fn has_changes(&self) -> bool {
         let kept = self.kept;
@@ -213,14 +218,15 @@ impl Draft {
     }
 
     fn write_trees(&mut self, commit: &mut Commit<'_>) -> Result<()> {
-        let changed: Vec<&mut Part> = self
+        let mut changed: Vec<&mut Part> = self
             .parts
             .iter_mut()
             .filter(|part| !part.edits.is_empty() || part.cut)
             .collect();
         let mut edits = Vec::new();
-        for part in &changed {
-            let mut sorted = part.edits.clone();
+        for part in &mut changed {
+            // If the commit fails, so does the run: nobody will ask for them again.
+            let mut sorted = std::mem::take(&mut part.edits);
             sorted.sort_by_key(|(chunk, _)| *chunk);
             edits.push(VolumeEdit {
                 volume: part.volume,
@@ -233,7 +239,6 @@ impl Draft {
         let roots = commit.edit_volumes(edits)?;
         for (part, root) in changed.into_iter().zip(roots) {
             part.root = root;
-            part.edits.clear();
             part.cut = false;
         }
         Ok(())

@@ -5,6 +5,9 @@ use nacre_core::node::ChunkEntry;
 use crate::archive::{KnownEntries, Result};
 use crate::joints::{AlignedBuffer, FrozenVolume, VolumeRange};
 
+/// Chunks of a hole that are skipped in one step, at most.
+const SKIP: u64 = 1 << 16;
+
 /// A few neighbouring chunks, read and waiting for a worker.
 pub struct Job {
     /// Number of the first chunk.
@@ -93,7 +96,9 @@ impl<'a> Feed<'a> {
         Ok(start.map_or(self.chunks, |start| start.clamp(self.next, self.chunks)))
     }
 
+    /// Skips a hole, or the front of it: what was known there must fit into memory.
     fn skip_to(&mut self, chunk: u64) -> Result<Step> {
+        let chunk = chunk.min(self.next + SKIP);
         let mut known = Vec::new();
         self.known.take_below(chunk, &mut known)?;
         self.next = chunk;

@@ -21,6 +21,9 @@ use crate::joints::{Activity, Clock, Counts, FrozenVolume, Monitor, Progress, Ta
 /// Bytes that one job holds, unless a chunk is larger.
 const JOB_SIZE: usize = 1 << 20;
 
+/// Changed chunks that wait for a commit, at most: a terabyte that was emptied must not wait in memory.
+const MOST_PENDING: usize = 1 << 17;
+
 /// How to send.
 #[derive(Clone, Debug)]
 pub struct SendOptions {
@@ -253,6 +256,7 @@ impl Run<'_, '_> {
 
     fn checkpoint_due(&self) -> bool {
         self.stored_since >= self.options.checkpoint_bytes
+            || self.draft.pending() >= MOST_PENDING
             || self.stored_since > 0 && self.since.elapsed() >= self.options.checkpoint_time
     }
 
