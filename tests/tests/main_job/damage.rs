@@ -5,16 +5,8 @@ use std::path::PathBuf;
 
 use nacre_tests::desk::Desk;
 
-use super::{CHUNK, assert_says, desk_with_session, objects};
-
-/// The largest object: the data pack.
-fn data_pack(desk: &Desk) -> PathBuf {
-    let by_size = |path: &PathBuf| fs::metadata(path).unwrap().len();
-    objects(&desk.path("store"))
-        .into_iter()
-        .max_by_key(by_size)
-        .unwrap()
-}
+use super::names::session_names;
+use super::{CHUNK, assert_says, data_pack, desk_with_session, make_image, objects, receive};
 
 fn damage(desk: &Desk) {
     let pack = data_pack(desk);
@@ -25,11 +17,100 @@ fn damage(desk: &Desk) {
     fs::write(&pack, bytes).unwrap();
 }
 
+/// Lost ranges as the messages name them, checked to be of this volume and session.
+fn lost_ranges(message: &str, volume: &str, session: &str) -> Vec<(usize, usize)> {
+    let start = format!("volume {volume}, session {session}: bytes ");
+    let ranges = message.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(&start)?;
+        let (range, _) = rest.split_once(" are lost")?;
+        let (from, to) = range.split_once("..")?;
+        Some((from.parse().unwrap(), to.parse().unwrap()))
+    });
+    ranges.collect()
+}
+
 #[test]
 fn altered_data_is_named_by_volume_session_and_range() {
-    let (desk, _) = desk_with_session();
+    let (desk, content) = desk_with_session();
+    let session = session_names(&desk.done(&["list", "vol", "--json"])).remove(0);
     damage(&desk);
-    assert_says(&desk.run(&["verify", "vol"]), 4, &["vol"]);
+    let ended = desk.run(&["verify", "vol"]);
+    assert_says(&ended, 4, &["vol"]);
+    let ranges = lost_ranges(&ended.err, "vol", &session);
+    let [(from, to)] = ranges[..] else {
+        panic!("{ended:?}");
+    };
+    assert_eq!((from % CHUNK, to), (0, from + CHUNK));
+
+    // And that is the very range which does not come back.
+    let goal = desk.path("goal.img");
+    let to = format!("--save-to={}", goal.display());
+    let ended = desk.run(&["receive", "vol", &to, "--skip-corrupt-chunks"]);
+    assert_eq!(lost_ranges(&ended.err, "vol", &session), ranges);
+    let restored = fs::read(&goal).unwrap();
+    for (at, (a, b)) in restored
+        .chunks(CHUNK)
+        .zip(content.chunks(CHUNK))
+        .enumerate()
+    {
+        assert_eq!(a == b, at * CHUNK != from, "chunk {at}");
+    }
+}
+
+/// Sends another volume, and returns its content and the packs that only it needs.
+fn second_volume(desk: &Desk) -> (Vec<u8>, Vec<PathBuf>) {
+    let packs = desk.path("store/archive/pack");
+    let before = objects(&packs);
+    let content = make_image(desk, "other.img", 2);
+    desk.done(&["send", &desk.import("other", "other.img")]);
+    let mut new = objects(&packs);
+    new.retain(|path| !before.contains(path));
+    new.sort_by_key(|path| fs::metadata(path).unwrap().len());
+    (content, new)
+}
+
+#[test]
+fn a_lost_or_truncated_data_pack_costs_its_own_volume_only() {
+    for truncate in [false, true] {
+        let (desk, content) = desk_with_session();
+        let (_, packs) = second_volume(&desk);
+        let pack = packs.last().unwrap();
+        if truncate {
+            let half = fs::read(pack).unwrap();
+            fs::remove_file(pack).unwrap();
+            fs::write(pack, &half[..half.len() / 2]).unwrap();
+        } else {
+            fs::remove_file(pack).unwrap();
+        }
+        let session = session_names(&desk.done(&["list", "other", "--json"])).remove(0);
+        let ended = desk.run(&["verify", "other"]);
+        assert_says(&ended, 4, &["other"]);
+        assert!(
+            !lost_ranges(&ended.err, "other", &session).is_empty(),
+            "{ended:?}"
+        );
+        let to = format!("--save-to={}", desk.path("x").display());
+        assert_says(&desk.run(&["receive", "other", &to]), 4, &["other"]);
+        assert!(!desk.path("x").exists());
+        assert!(receive(&desk, None) == content, "the first volume is whole");
+        assert_says(&desk.run(&["verify", "--all"]), 4, &["other"]);
+    }
+}
+
+#[test]
+fn a_lost_index_pack_of_an_older_session_costs_its_own_volume_only() {
+    let (desk, _) = desk_with_session();
+    // The pack of `vol`'s leaves is the smaller one of the two of its session; `other` comes behind it.
+    let mut packs = objects(&desk.path("store/archive/pack"));
+    packs.sort_by_key(|path| fs::metadata(path).unwrap().len());
+    let (content, _) = second_volume(&desk);
+    fs::remove_file(&packs[0]).unwrap();
+    assert_says(&desk.run(&["verify", "vol"]), 4, &[]);
+    let to = format!("--save-to={}", desk.path("x").display());
+    assert_says(&desk.run(&["receive", "vol", &to]), 4, &[]);
+    let to = format!("--save-to={}", desk.path("other").display());
+    desk.done(&["receive", "other", &to]);
+    assert!(fs::read(desk.path("other")).unwrap() == content);
 }
 
 #[test]

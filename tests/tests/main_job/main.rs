@@ -9,6 +9,7 @@ mod bad_input;
 mod ctrl_c;
 mod damage;
 mod devices;
+mod emergency;
 mod fate;
 mod freshness;
 mod lost_head;
@@ -115,6 +116,15 @@ fn objects(folder: &Path) -> Vec<std::path::PathBuf> {
     }
     found.sort();
     found
+}
+
+/// The largest object: the data pack.
+fn data_pack(desk: &Desk) -> std::path::PathBuf {
+    let by_size = |path: &std::path::PathBuf| fs::metadata(path).unwrap().len();
+    objects(&desk.path("store"))
+        .into_iter()
+        .max_by_key(by_size)
+        .unwrap()
 }
 
 /// Checks an error: its exit code, that it says all of the words, and that nothing panicked.

@@ -1,0 +1,125 @@
+//! The emergency exit: tests/emergency_restore.py, written from doc/FORMAT.md alone, restores what `nacre` stored.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use nacre_tests::desk::{Desk, end};
+use nacre_tests::skip;
+
+use super::{CHUNK, data_pack, desk_with_session, make_image, write_sparse};
+
+/// A Python that has the packages: that of the machine, or the one that tests/run sets up.
+fn python() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let own = root.join("target/venv/bin/python3");
+    let can = |python: &PathBuf| {
+        let check = ["-c", "import nacl.bindings, zstandard, blake3"];
+        let output = Command::new(python).args(check).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    [own, PathBuf::from("python3")].into_iter().find(can)
+}
+
+fn restorer(desk: &Desk, python: &Path, arguments: &[&str]) -> Output {
+    Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("emergency_restore.py"))
+        .arg(desk.path("store/archive"))
+        .arg(format!("--key-file={}", desk.path("key").display()))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn restored(desk: &Desk, python: &Path, volume: &str, session: &str) -> Vec<u8> {
+    let goal = desk.path("emergency.img");
+    let option = format!("--session={session}");
+    let goal_name = goal.to_str().unwrap();
+    let output = restorer(desk, python, &["restore", volume, goal_name, &option]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    fs::read(goal).unwrap()
+}
+
+#[test]
+fn every_kind_of_archive_is_restored_without_nacre() {
+    let Some(python) = python() else {
+        skip!(
+            "every_kind_of_archive_is_restored_without_nacre",
+            "no Python with pynacl, zstandard and blake3"
+        );
+    };
+    let kinds: [&[&str]; 5] = [
+        &["--hashtype=blake3"],
+        &["--hashtype=hmac-sha256", "--chunk-factor=1"],
+        &["--encrypt=off", "--chunk-factor=3"],
+        &["--chunk-factor=6", "--compression=none"],
+        &["--encrypt=off", "--hashtype=hmac-sha256"],
+    ];
+    for kind in kinds {
+        let desk = Desk::new();
+        let open = !kind.contains(&"--encrypt=off");
+        let run = |arguments: &[&str]| {
+            if open {
+                desk.done(arguments)
+            } else {
+                desk.done_without_key(arguments)
+            }
+        };
+        run(&[&["arch-init"], kind].concat());
+        let first = make_image(&desk, "vol.img", 1);
+        write_sparse(&desk.path("tiny.img"), &[9]);
+        run(&[
+            "send",
+            &desk.import("vol", "vol.img"),
+            &desk.import("tiny", "tiny.img"),
+        ]);
+        let mut second = first.clone();
+        second[5 * CHUNK] ^= 1;
+        second.truncate(37 * CHUNK + 1);
+        write_sparse(&desk.path("vol.img"), &second);
+        run(&["send", &desk.import("vol", "vol.img")]);
+
+        let sessions = super::names::session_names(&run(&["list", "vol", "--json"]));
+        assert_eq!(sessions.len(), 2);
+        let listed = restorer(&desk, &python, &["list"]);
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        for word in [&sessions[0], &sessions[1], "vol", "tiny"] {
+            assert!(listed.contains(word), "no {word} in {listed}");
+        }
+        let whole = [(&sessions[0], &first), (&sessions[1], &second)];
+        for (session, content) in whole {
+            let back = restored(&desk, &python, "vol", session);
+            assert!(back == *content, "{kind:?}");
+        }
+        assert_eq!(restored(&desk, &python, "tiny", &sessions[0]), [9]);
+    }
+}
+
+#[test]
+fn the_emergency_exit_notices_damage_and_wrong_keys() {
+    let Some(python) = python() else {
+        skip!(
+            "the_emergency_exit_notices_damage_and_wrong_keys",
+            "no Python with pynacl, zstandard and blake3"
+        );
+    };
+    let (desk, _) = desk_with_session();
+    let pack = data_pack(&desk);
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    let goal = desk.path("out.img");
+    let goal = goal.to_str().unwrap();
+    let output = restorer(&desk, &python, &["restore", "vol", goal]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("are lost"), "{said}");
+
+    fs::remove_file(desk.path("key")).unwrap();
+    let other = end(&mut desk.nacre_at("other", &["arch-init"]));
+    assert_eq!(other.code, 0, "{other:?}");
+    let output = restorer(&desk, &python, &["list"]);
+    assert!(!output.status.success());
+}
