@@ -93,9 +93,14 @@ impl Desk {
     /// # Panics
     /// If it does not exit with 0.
     pub fn done_without_key(&self, arguments: &[&str]) -> String {
-        let ended = end(&mut self.bare("archive", arguments));
+        let ended = self.run_without_key(arguments);
         assert_eq!(ended.code, 0, "nacre {arguments:?}: {ended:?}");
         ended.out
+    }
+
+    /// Runs a command without the key file.
+    pub fn run_without_key(&self, arguments: &[&str]) -> Ended {
+        end(&mut self.bare("archive", arguments))
     }
 
     /// The option that sends an image of the desk as a volume.

@@ -85,3 +85,28 @@ fn a_session_that_is_not_there_is_said() {
         assert!(!desk.path("x").exists());
     }
 }
+
+#[test]
+fn a_passphrase_opens_its_archive_and_a_wrong_one_is_said() {
+    let desk = Desk::new();
+    let right = "--passcmd=printf correct-horse";
+    desk.done_without_key(&["arch-init", right]);
+    let content = super::make_image(&desk, "vol.img", 3);
+    let import = desk.import("vol", "vol.img");
+    desk.done_without_key(&["send", &import, right, "--authmin=0"]);
+    let to = format!("--save-to={}", desk.path("out.img").display());
+    desk.done_without_key(&["receive", "vol", &to, right, "--authmin=0"]);
+    assert!(fs::read(desk.path("out.img")).unwrap() == content);
+
+    let wrong = ["list", "--passcmd=printf wrong", "--authmin=0"];
+    let ended = desk.run_without_key(&wrong);
+    assert_says(&ended, 1, &["the passphrase does not open this archive"]);
+    let failing = ["list", "--passcmd=false", "--authmin=0"];
+    assert_says(&desk.run_without_key(&failing), 1, &["passcmd"]);
+    // Nobody is there to be asked.
+    assert_says(
+        &desk.run_without_key(&["list", "--authmin=0"]),
+        1,
+        &["passphrase"],
+    );
+}

@@ -50,9 +50,13 @@ fn several_volumes_of_one_run_are_one_session() {
 }
 
 #[test]
-fn an_empty_and_an_all_zero_volume_come_back() {
+fn empty_zero_and_odd_sized_volumes_come_back() {
     let desk = desk_with_archive();
-    for content in [Vec::new(), vec![0; 3 * CHUNK + 5], vec![7]] {
+    let sizes = [1, 4095, CHUNK - 1, CHUNK, CHUNK + 1, 1];
+    let mut contents = vec![Vec::new(), vec![0; 3 * CHUNK + 5]];
+    contents.extend(sizes.map(|size| vec![7; size]));
+    contents.push(Vec::new());
+    for content in contents {
         write_sparse(&desk.path("vol.img"), &content);
         desk.done(&["send", &desk.import("vol", "vol.img"), "--send-unchanged"]);
         assert!(receive(&desk, None) == content, "{} bytes", content.len());
@@ -153,6 +157,9 @@ fn every_hash_compression_and_chunk_size_comes_back() {
         "--compression=none",
         "--compression=zstd:19",
         "--chunk-factor=1",
+        "--chunk-factor=3",
+        "--chunk-factor=4",
+        "--chunk-factor=5",
         "--chunk-factor=6",
     ];
     for choice in choices {
