@@ -429,17 +429,22 @@ fn a_volume_that_fails_alone_makes_no_finished_session() {
 }
 
 #[test]
-fn a_volume_that_did_not_change_is_not_touched_by_checkpoints_of_others() {
-    let bench = Bench::new();
+fn a_volume_without_changes_gets_no_unfinished_session() {
     let (same, grows) = (content(11, 40), content(12, 8));
-    bench.send(vec![Made::new("same", &same, Mishap::None)], JOB);
-    let newest = bench.open().head().volume("same").unwrap().newest;
-    let volumes = vec![
-        Made::new("grows", &grows, Mishap::None),
-        Made::new("same", &same, Mishap::Stop(2 * JOB)),
-    ];
-    assert!(bench.send(volumes, 1).interrupted);
-    assert_eq!(bench.open().head().volume("same").unwrap().newest, newest);
-    assert_eq!(bench.shape(), [(1, true), (1, false)]);
-    assert!(bench.newest("same") == (same, true));
+    for mishap in [Mishap::Stop(2 * JOB), Mishap::Unreadable(2 * JOB)] {
+        let bench = Bench::new();
+        bench.send(vec![Made::new("same", &same, Mishap::None)], JOB);
+        let newest = bench.open().head().volume("same").unwrap().newest;
+        let mut volumes = vec![
+            Made::new("same", &same, mishap),
+            Made::new("grows", &grows, Mishap::None),
+        ];
+        if matches!(mishap, Mishap::Stop(_)) {
+            volumes.reverse();
+        }
+        let report = bench.send(volumes, 1);
+        assert_eq!(bench.open().head().volume("same").unwrap().newest, newest);
+        assert_eq!(bench.shape(), [(1, true), (1, !report.interrupted)]);
+        assert!(bench.newest("same") == (same.clone(), true));
+    }
 }
