@@ -7,6 +7,7 @@ use chacha20::{R20, hchacha};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, Tag, UnboundKey};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::entropy::{Entropy, draw};
 use crate::error::{FormatError, Result};
 
 /// Length of a nonce.
@@ -62,6 +63,23 @@ impl AeadKey {
             Nonce::assume_unique_for_key(short),
         ))
     }
+}
+
+/// A nonce that does not repeat even if the randomness does, unless all that is sealed is the same too (doc/FORMAT.md, section 5).
+pub(crate) fn draw_nonce(
+    key: &[u8; 32],
+    aad: &[u8],
+    text: &[u8],
+    entropy: &mut dyn Entropy,
+) -> [u8; NONCE] {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&draw::<32>(entropy));
+    hasher.update(&(aad.len() as u64).to_le_bytes());
+    hasher.update(aad);
+    hasher.update(text);
+    let mut nonce = [0; NONCE];
+    hasher.finalize_xof().fill(&mut nonce);
+    nonce
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use crate::aead::{AeadKey, NONCE, TAG};
+use crate::aead::{AeadKey, NONCE, TAG, draw_nonce};
 pub use crate::compress::{Decoder, Encoder};
-use crate::entropy::{Entropy, draw};
+use crate::entropy::Entropy;
 use crate::error::{FormatError, Result};
 use crate::head::Compression;
 use crate::ids::{KeyGeneration, OriginId, PackName};
@@ -181,7 +181,7 @@ impl Sealer {
         let Some((payload, tag)) = rest.split_last_chunk_mut::<TAG>() else {
             return;
         };
-        *nonce = self.draw_nonce(&aad, payload, entropy);
+        *nonce = draw_nonce(&self.nonce, &aad, payload, entropy);
         let key = if kind.is_data() {
             &self.data
         } else {
@@ -192,18 +192,6 @@ impl Sealer {
             // Cannot happen at these sizes; what is not sealed must not leave the machine as text.
             None => payload.fill(0),
         }
-    }
-
-    /// A nonce that does not repeat even if the randomness does, unless all that is sealed is the same too.
-    fn draw_nonce(&self, aad: &[u8], payload: &[u8], entropy: &mut dyn Entropy) -> [u8; NONCE] {
-        let mut hasher = blake3::Hasher::new_keyed(&self.nonce);
-        hasher.update(&draw::<32>(entropy));
-        hasher.update(&(aad.len() as u64).to_le_bytes());
-        hasher.update(aad);
-        hasher.update(payload);
-        let mut nonce = [0; NONCE];
-        hasher.finalize_xof().fill(&mut nonce);
-        nonce
     }
 }
 

@@ -3,9 +3,9 @@
 use zeroize::Zeroizing;
 
 use super::{Head, MAX_HEAD};
-use crate::aead::{AeadKey, NONCE, TAG};
+use crate::aead::{AeadKey, NONCE, TAG, draw_nonce};
 use crate::bytes::{Reader, Writer};
-use crate::entropy::{Entropy, draw};
+use crate::entropy::Entropy;
 use crate::error::{FormatError, Result};
 use crate::ids::{Epoch, HeadHash, HeaderHash, KeyGeneration, OriginId};
 
@@ -50,7 +50,7 @@ impl HeadKeys {
         writer.u16(VERSION);
         writer.u32(key_generation.0);
         let aad = self.aad(head.epoch, writer.as_bytes());
-        let nonce = self.draw_nonce(&aad, &body, entropy);
+        let nonce = draw_nonce(&self.nonce, &aad, &body, entropy);
         let tag = self.generations.last()?.seal(&nonce, &aad, &mut body)?;
         writer.raw(&nonce);
         writer.raw(&body);
@@ -102,17 +102,6 @@ impl HeadKeys {
         aad.u64(epoch.0);
         aad.raw(front);
         aad.into_bytes()
-    }
-
-    fn draw_nonce(&self, aad: &[u8], body: &[u8], entropy: &mut dyn Entropy) -> [u8; NONCE] {
-        let mut hasher = blake3::Hasher::new_keyed(&self.nonce);
-        hasher.update(&draw::<32>(entropy));
-        hasher.update(&(aad.len() as u64).to_le_bytes());
-        hasher.update(aad);
-        hasher.update(body);
-        let mut nonce = [0; NONCE];
-        hasher.finalize_xof().fill(&mut nonce);
-        nonce
     }
 }
 
