@@ -83,12 +83,10 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
     let mut archive = Archive {
         store,
         head_hash: HeadHash::of(&object),
-        format: options.format,
         nodes: Arc::new(nodes),
         memory,
         entropy: options.entropy,
         highest: head.epoch,
-        compression: None,
         header,
         keys,
         head: head.clone(),

@@ -20,9 +20,8 @@ use nacre_core::freshness::Anchor;
 use nacre_core::hash::ChunkIdKey;
 use nacre_core::head::{Compression, Head, HeadKeys};
 use nacre_core::header::Unlocked;
-use nacre_core::ids::{Alias, ArchiveId, DomainId, Epoch, HeadHash};
+use nacre_core::ids::{Alias, ArchiveId, DomainId, Epoch, HeadHash, SessionSeq};
 use nacre_core::keys::Keys;
-use nacre_core::node::ChunkFormat;
 use nacre_core::object_name::ObjectName;
 use nacre_core::pack::PackRecord;
 use nacre_core::place::Root;
@@ -51,14 +50,11 @@ pub struct Archive {
     keys: Keys,
     head: Head,
     head_hash: HeadHash,
-    format: ChunkFormat,
     nodes: Arc<Nodes>,
     memory: Memory,
     entropy: EntropySource,
     /// The highest epoch that was ever seen, in the store or by this machine.
     highest: Epoch,
-    /// Compression for this run, if not the archive's default.
-    compression: Option<Compression>,
     header: Unlocked,
 }
 
@@ -73,8 +69,8 @@ pub struct VolumeState {
     pub root: Root,
     /// Its size in the newest session.
     pub size: u64,
-    /// Whether it has a finished session, and that is its newest.
-    pub finished: bool,
+    /// Its newest session, finished or not.
+    pub newest: Option<SessionSeq>,
 }
 
 impl Archive {
@@ -146,17 +142,12 @@ impl Archive {
 
     /// Size of a chunk in bytes.
     pub fn chunk_size(&self) -> usize {
-        self.format.chunk_size()
+        self.nodes.format().chunk_size()
     }
 
     /// How chunks are compressed.
     pub fn compression(&self) -> Compression {
-        self.compression.unwrap_or(self.head.compression)
-    }
-
-    /// Compresses otherwise than the archive's default, in this run.
-    pub fn set_compression(&mut self, compression: Compression) {
-        self.compression = Some(compression);
+        self.head.compression
     }
 
     /// Randomness.
@@ -207,16 +198,12 @@ impl Archive {
     fn volume_state(&self, name: &str) -> Result<VolumeState> {
         let volume = self.head.volume(name).ok_or_else(Error::internal)?;
         let domain = self.head.domain(volume.domain);
-        let finished = match volume.newest {
-            None => false,
-            Some(newest) => !self.sessions()?.is_unfinished(newest),
-        };
         Ok(VolumeState {
             id: volume.id,
             domain: domain.ok_or_else(Error::internal)?.id,
             root: volume.root,
             size: volume.size,
-            finished,
+            newest: volume.newest,
         })
     }
 

@@ -84,12 +84,10 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
     let archive = Archive {
         store,
         head_hash: HeadHash::of(&found.object),
-        format: header.description().format,
         nodes: Arc::new(nodes),
         memory,
         entropy: options.entropy,
         highest,
-        compression: None,
         header,
         keys,
         head: found.head,

@@ -57,11 +57,6 @@ impl Sessions {
         self.all.get(&seq)
     }
 
-    /// Whether a session is unfinished; one that is gone is not.
-    pub fn is_unfinished(&self, seq: SessionSeq) -> bool {
-        self.get(seq).is_some_and(|session| session.unfinished)
-    }
-
     /// The newest name there is.
     pub fn newest_name(&self) -> Option<SessionName> {
         self.all.values().map(|session| session.name).max()
@@ -96,15 +91,13 @@ impl Sessions {
             Wish::Tagged(tag) => of_volume.rfind(|(s, _)| s.has_tag(tag)),
         }
     }
-}
 
-impl Archive {
     /// A session that begins now, with a name greater than every other.
-    pub fn new_session(&self, clock: &dyn Clock, tags: Vec<Tag>) -> Result<Session> {
+    pub fn begin(&self, clock: &dyn Clock, tags: Vec<Tag>) -> Result<Session> {
         let moment = clock.now();
         let civil = clock.civil(moment);
         let now = civil.name.parse().map_err(|_| Error::internal())?;
-        let name = SessionName::after(now, self.sessions()?.newest_name());
+        let name = SessionName::after(now, self.newest_name());
         let time = SessionTime {
             seconds: moment.seconds,
             utc_offset: i64::from(civil.offset_seconds),

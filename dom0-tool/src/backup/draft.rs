@@ -73,7 +73,7 @@ impl Draft {
         let leftovers = sessions.iter().filter(|(_, session)| session.unfinished);
         Ok(Self {
             seq: archive.head().next.session,
-            session: archive.new_session(around.clock, options.tags.clone())?,
+            session: sessions.begin(around.clock, options.tags.clone())?,
             parts: Vec::new(),
             kept: false,
             leftovers: leftovers.map(|(seq, s)| (seq, s.clone())).collect(),
@@ -103,11 +103,15 @@ impl Draft {
     ) -> Result<Compared> {
         let entry = archive.enter_volume(frozen.name())?;
         let chunks = frozen.size().div_ceil(archive.chunk_size() as u64);
+        let unfinished = entry
+            .newest
+            .is_none_or(|seq| self.leftovers.contains_key(&seq));
         self.parts.push(Part {
             volume: entry.id,
             size: frozen.size(),
             root: entry.root,
-            was_unfinished: !entry.finished,
+            // A volume whose size changed has changed, whatever it holds.
+            was_unfinished: unfinished || entry.size != frozen.size(),
             edits: Vec::new(),
             cut: entry.size.div_ceil(archive.chunk_size() as u64) > chunks,
             state: State::Reading,
@@ -116,10 +120,6 @@ impl Draft {
             changed: false,
             stored: 0,
         });
-        if let Some(part) = self.parts.last_mut() {
-            // A volume whose size changed has changed, whatever it holds.
-            part.was_unfinished |= entry.size != frozen.size();
-        }
         Ok(Compared {
             volume: entry.id,
             domain: entry.domain,
