@@ -44,14 +44,35 @@ impl Sticky {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// The first error, if there was one.
-    pub fn take(&self) -> Option<Error> {
-        self.lock().take()
+    /// The first error, if there was one; the same for everyone who asks.
+    pub fn first(&self) -> Option<Error> {
+        self.lock().clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Error>> {
         self.first
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full store was once told as "a thread ended unexpectedly": whoever asked second found nothing.
+    #[test]
+    fn whoever_asks_is_told_the_first_error() {
+        let sticky = Sticky::default();
+        sticky.set(Failure::Error(Error::Lost("first".to_owned())));
+        sticky.set(Failure::Error(Error::Lost("second".to_owned())));
+        sticky.set(Failure::Gone);
+        assert!(sticky.is_set());
+        for _ in 0..2 {
+            assert_eq!(
+                sticky.first().map(|error| error.to_string()),
+                Some("first".to_owned())
+            );
+        }
     }
 }

@@ -175,7 +175,7 @@ impl<'a> Pipeline<'a> {
 
     fn failure(&self) -> Error {
         self.sticky
-            .take()
+            .first()
             .unwrap_or_else(|| Error::State("a thread of nacre ended unexpectedly".to_owned()))
     }
 }
