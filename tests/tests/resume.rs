@@ -187,6 +187,12 @@ impl Made {
 }
 
 impl FrozenVolume for Made {
+    fn read_before(&self, _offset: u64, _buffer: &mut [u8]) -> Result<bool, SourceError> {
+        Ok(false)
+    }
+    fn snapshot(&self) -> String {
+        String::new()
+    }
     fn name(&self) -> &str {
         self.name
     }

@@ -10,7 +10,8 @@ use crate::archive::{Error, Result};
 use crate::backup::{self, SendOptions, SendReport, Surroundings, VolumeOutcome};
 use crate::cli::{Exit, Send, TagWish};
 use crate::joints::{
-    Activity, FrozenVolume, KeyPrompt, SourceError, Summary, VolumeSource, VolumeSummary,
+    Activity, FrozenVolume, KeyPrompt, SourceError, Summary, VolumeNames, VolumeSource,
+    VolumeSummary,
 };
 use crate::source::PlainSource;
 
@@ -74,12 +75,22 @@ fn freeze(wanted: &Send) -> (Vec<Box<dyn FrozenVolume>>, Vec<SourceError>) {
     let files = wanted.imports.iter();
     let files = files.map(|import| (import.volume.as_str().to_owned(), import.path.clone()));
     let source = PlainSource::new(files.collect());
+    let names: Vec<VolumeNames> = wanted
+        .imports
+        .iter()
+        .map(|import| VolumeNames::same(import.volume.as_str()))
+        .collect();
     let (mut volumes, mut errors) = (Vec::new(), Vec::new());
-    for import in &wanted.imports {
-        match source.freeze(&[import.volume.as_str().to_owned()]) {
-            Ok(frozen) => volumes.extend(frozen),
-            Err(error) => errors.push(error),
+    match source.freeze(&names) {
+        Ok(frozen) => {
+            for one in frozen {
+                match one {
+                    Ok(volume) => volumes.push(volume),
+                    Err(error) => errors.push(error),
+                }
+            }
         }
+        Err(error) => errors.push(error),
     }
     (volumes, errors)
 }

@@ -17,7 +17,8 @@ pub use monitor::{
 };
 pub use nacre_core::entropy::Entropy;
 pub use source::{
-    Changes, FrozenVolume, RestoreGoal, SourceError, SourceErrorKind, VolumeRange, VolumeSource,
+    Changes, Frozen, FrozenVolume, GoalStart, Harvest, Pool, RestoreGoal, SourceError,
+    SourceErrorKind, VolumeNames, VolumeRange, VolumeSource,
 };
 pub use state_dir::{StateDir, StateError, StateErrorKind, StateLock};
 pub use store::{

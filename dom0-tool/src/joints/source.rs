@@ -20,15 +20,96 @@ pub enum Changes {
     Ranges(Vec<VolumeRange>),
 }
 
+/// The volumes of one freezing, in the order asked for. One that cannot be had has an error of its own.
+pub type Frozen = Vec<Result<Box<dyn FrozenVolume>, SourceError>>;
+
 /// Where volumes are read from. All volumes of a session are frozen first, close together, then read.
 pub trait VolumeSource: Send + Sync {
     /// Names of the volumes that are there.
     fn list(&self) -> Result<Vec<String>, SourceError>;
-    /// Freezes the volumes and opens them for reading, in the order asked for.
-    fn freeze(&self, names: &[String]) -> Result<Vec<Box<dyn FrozenVolume>>, SourceError>;
+    /// Freezes the volumes and opens them for reading. An error of its own for each volume that cannot be frozen; the outer one
+    /// means that nothing was frozen at all (a pool too full for snapshots).
+    fn freeze(&self, names: &[VolumeNames]) -> Result<Frozen, SourceError>;
 }
 
-/// A volume at one point in time.
+/// What a volume is called here and there. The two differ only where `--vols-from` says so.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VolumeNames {
+    /// In the archive.
+    pub archive: String,
+    /// In local storage: `vm-work-private`, `appvms/work/private.img`. Snapshots are named after it.
+    pub local: String,
+}
+
+impl VolumeNames {
+    /// The same name on both sides.
+    pub fn same(name: impl Into<String>) -> Self {
+        let archive = name.into();
+        Self {
+            local: archive.clone(),
+            archive,
+        }
+    }
+}
+
+/// Local storage that makes snapshots, seen by one archive: a thin pool, a folder on a reflink file system.
+///
+/// Each archive has snapshots of its own, so that a volume can go to several in turn. One snapshot of a volume is *kept*: the one from which the
+/// newest session was read, or to which `monitor` has led on by a link.
+pub trait Pool: VolumeSource {
+    /// Freezes for this archive what `first` holds frozen for another: the same content, under a snapshot of this archive's own.
+    fn freeze_again(&self, first: &[&dyn FrozenVolume]) -> Result<Frozen, SourceError>;
+
+    /// Harvests what changed since the kept snapshot, records it as a link, and keeps a fresh snapshot instead. Does not need the store.
+    fn monitor(&self, local: &str) -> Result<Harvest, SourceError>;
+
+    /// Makes or opens the local volume `local` for a restore of `size` bytes. What is there stays until `finish`, but for
+    /// [`GoalStart::InPlace`].
+    fn goal(
+        &self,
+        local: &str,
+        size: u64,
+        start: &GoalStart,
+    ) -> Result<Box<dyn RestoreGoal>, SourceError>;
+
+    /// Whether the local volume exists.
+    fn exists(&self, local: &str) -> Result<bool, SourceError>;
+
+    /// Whether the kept snapshot of the volume is the very one with that identity, not written to since.
+    fn holds(&self, local: &str, identity: &[u8]) -> Result<bool, SourceError>;
+
+    /// Local names of the volumes of which this archive has snapshots here.
+    fn snapshots(&self) -> Result<Vec<String>, SourceError>;
+
+    /// Removes this archive's snapshots of the volume, and the links. Returns how many snapshots went. None is no error.
+    fn remove_snapshots(&self, local: &str) -> Result<usize, SourceError>;
+
+    /// Snapshots that Wyng left here (`*.tick`, `*.tock`, `sn*.wyng?`): named to the user, never touched.
+    fn foreign_snapshots(&self) -> Result<Vec<String>, SourceError>;
+}
+
+/// With what a volume begins that is restored into a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GoalStart {
+    /// Nothing: it reads as zeros.
+    Empty,
+    /// The volume itself, which is changed where it stands (`--sparse`).
+    InPlace,
+    /// A clone of the snapshot with this identity (`--use-snapshot`). An error of kind `NotFound` if it is not there or was altered.
+    Snapshot(Vec<u8>),
+}
+
+/// What `monitor` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Harvest {
+    /// So many bytes changed since the last look; a fresh snapshot is kept.
+    Changed(u64),
+    /// There was no snapshot to compare with, or it cannot be trusted (the text says why). A fresh one is kept; the next send
+    /// compares everything.
+    Began(String),
+}
+
+/// A volume at one point in time. Dropped without `committed`, its snapshot goes and the kept one stays.
 pub trait FrozenVolume: Send + Sync {
     /// Its name in the archive.
     fn name(&self) -> &str;
@@ -36,13 +117,18 @@ pub trait FrozenVolume: Send + Sync {
     fn size(&self) -> u64;
     /// What recognises this very snapshot later; empty where the storage has no such thing.
     fn identity(&self) -> Vec<u8>;
-    /// What may have changed since the snapshot with that identity was taken.
+    /// What may have changed since the snapshot with that identity was taken, to the byte or to blocks of any size.
     fn changes_since(&self, identity: &[u8]) -> Result<Changes, SourceError>;
+    /// Fills `buffer` with what the snapshot held to which `changes_since` was last asked, if that snapshot is still here; `false` if it is
+    /// not. Nothing vouches for it: the caller checks it against the id in the archive.
+    fn read_before(&self, offset: u64, buffer: &mut [u8]) -> Result<bool, SourceError>;
     /// The first range of data at or after `from`, or `None` when only holes follow. Holes read as zeros.
     fn next_data(&self, from: u64) -> Result<Option<VolumeRange>, SourceError>;
     /// Fills `buffer` from `offset`; what lies behind the volume's end is zero.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError>;
-    /// The session with this volume is committed: the snapshot may replace its predecessor.
+    /// What the storage calls the snapshot (a path, `vg/lv`), for `freeze_again`; empty where there is none.
+    fn snapshot(&self) -> String;
+    /// The session with this volume is committed: this snapshot is kept from now on, older ones of this archive and the links go.
     fn committed(&mut self) -> Result<(), SourceError>;
 }
 

@@ -8,7 +8,8 @@ use rustix::io::Errno;
 
 use super::storage_error;
 use crate::joints::{
-    ALIGNMENT, Changes, FrozenVolume, SourceError, SourceErrorKind, VolumeRange, VolumeSource,
+    ALIGNMENT, Changes, Frozen, FrozenVolume, SourceError, SourceErrorKind, VolumeNames,
+    VolumeRange, VolumeSource,
 };
 
 /// Files and devices under the names they have in the archive.
@@ -29,15 +30,16 @@ impl VolumeSource for PlainSource {
         Ok(self.files.iter().map(|(name, _)| name.clone()).collect())
     }
 
-    fn freeze(&self, names: &[String]) -> Result<Vec<Box<dyn FrozenVolume>>, SourceError> {
-        let open = |name: &String| {
-            let found = self.files.iter().find(|(known, _)| known == name);
+    fn freeze(&self, names: &[VolumeNames]) -> Result<Frozen, SourceError> {
+        let open = |name: &VolumeNames| {
+            let found = self.files.iter().find(|(known, _)| *known == name.local);
             let (_, path) = found.ok_or_else(|| {
-                SourceError::new(SourceErrorKind::NotFound, name.clone(), String::new())
+                SourceError::new(SourceErrorKind::NotFound, name.local.clone(), String::new())
             })?;
-            PlainVolume::open(name, path).map(|volume| Box::new(volume) as Box<dyn FrozenVolume>)
+            PlainVolume::open(&name.archive, path)
+                .map(|volume| Box::new(volume) as Box<dyn FrozenVolume>)
         };
-        names.iter().map(open).collect()
+        Ok(names.iter().map(open).collect())
     }
 }
 
@@ -113,6 +115,14 @@ impl FrozenVolume for PlainVolume {
         Ok(Changes::Everything(
             "this storage keeps no record of changes".to_owned(),
         ))
+    }
+
+    fn read_before(&self, _offset: u64, _buffer: &mut [u8]) -> Result<bool, SourceError> {
+        Ok(false)
+    }
+
+    fn snapshot(&self) -> String {
+        String::new()
     }
 
     fn next_data(&self, from: u64) -> Result<Option<VolumeRange>, SourceError> {

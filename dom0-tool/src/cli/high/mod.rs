@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::error::UsageError;
-use super::later::{Release, comes_later};
-use super::low::{self, LowCommand, Place, Unlock};
-use super::request::{
+use crate::cli::error::UsageError;
+use crate::cli::later::{Release, comes_later};
+use crate::cli::low::{self, LowCommand, Place, Unlock};
+use crate::cli::request::{
     Add, ArchInit, Common, Delete, List, Listing, Receive, Rename, Request, Selection, Send,
     Verbosity, Verify, WriteMode,
 };
-use super::session::{SessionPoint, SessionSelector};
-use super::target::Target;
-use super::values::Remember;
-use super::volume::{Import, VolumeName};
+use crate::cli::session::{SessionPoint, SessionSelector};
+use crate::cli::target::Target;
+use crate::cli::values::Remember;
+use crate::cli::volume::{Import, VolumeName};
 
 type Meaning = Result<(Common, Request), UsageError>;
 
@@ -114,7 +114,7 @@ fn arch_init(low: low::ArchInit) -> Meaning {
         hash_type: low.hashtype.unwrap_or_default(),
         chunk_factor: low.chunk_factor.unwrap_or_default(),
     };
-    if request.encryption == super::values::Encryption::Off
+    if request.encryption == crate::cli::values::Encryption::Off
         && (common.key_file.is_some() || common.passcmd.is_some())
     {
         return Err(UsageError::new(
@@ -132,7 +132,7 @@ fn send(low: low::Send) -> Meaning {
         ..common(low.place, low.unlock)?
     };
     let imports = chosen_imports(&low.import_other_from, &low.select)?;
-    if common.unattended && low.tag.contains(&super::session::TagWish::Ask) {
+    if common.unattended && low.tag.contains(&crate::cli::session::TagWish::Ask) {
         return Err(UsageError::new(
             "--unattended allows no question, and an empty --tag is one",
             "give the tag",

@@ -3,10 +3,10 @@
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 
-use super::session::{SessionPoint, TagId, TagWish};
-use super::target::Target;
-use super::values::{ChunkFactor, Compression, Encryption, HashType, Remember};
-use super::volume::{Description, Import, VolumeName};
+use crate::cli::session::{SessionPoint, TagId, TagWish};
+use crate::cli::target::Target;
+use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember};
+use crate::cli::volume::{Description, Import, VolumeName};
 
 /// A command line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
