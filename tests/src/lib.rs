@@ -5,6 +5,8 @@ pub mod desk;
 mod faulty_store;
 mod helper;
 pub mod lab_image;
+mod memory_archive;
+mod memory_pool;
 mod memory_state;
 mod memory_store;
 pub mod mounts;
@@ -16,6 +18,8 @@ mod skip;
 
 pub use faulty_store::FaultyStore;
 pub use helper::{helper_program, open_helper, open_helper_with};
+pub use memory_archive::{MemoryArchive, MemoryGoal};
+pub use memory_pool::{MemoryPool, MemorySnapshot};
 pub use memory_state::{LastWrite, MemoryState};
 pub use memory_store::MemoryStore;
 pub use program::nacre_program;

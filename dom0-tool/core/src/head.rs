@@ -20,6 +20,8 @@ pub const MAX_NAME: usize = 255;
 pub const MAX_HEAD: u32 = 16 << 20;
 /// Volume extension: identity of the local snapshot that the newest session was read from.
 const SNAPSHOT: u64 = 2;
+/// Volume extension, while the newest session is unfinished: number of the last finished one, and the identity of its snapshot.
+const FINISHED: u64 = 4;
 
 /// How new items are compressed, unless the user says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,20 @@ impl Volume {
     /// Remembers the identity of a local snapshot.
     pub fn set_snapshot(&mut self, identity: &[u8]) {
         self.extensions.set(SNAPSHOT, identity.to_vec());
+    }
+
+    /// While the newest session is unfinished: the last finished one that was read from a local snapshot, and the identity of that.
+    pub fn finished(&self) -> Option<(SessionSeq, &[u8])> {
+        let (seq, identity) = self.extensions.get(FINISHED)?.split_first_chunk::<8>()?;
+        Some((SessionSeq(u64::from_le_bytes(*seq)), identity))
+    }
+
+    /// Remembers the last finished session and the identity of its snapshot.
+    pub fn set_finished(&mut self, finished: Option<(SessionSeq, &[u8])>) {
+        let value = finished.map_or_else(Vec::new, |(seq, identity)| {
+            [&seq.0.to_le_bytes(), identity].concat()
+        });
+        self.extensions.set(FINISHED, value);
     }
 }
 

@@ -83,19 +83,27 @@ impl<'a> Commit<'a> {
     }
 
     /// Points a volume at its newest session.
-    pub fn set_newest(
-        &mut self,
-        volume: VolumeId,
-        seq: SessionSeq,
-        size: u64,
-        root: Root,
-        snapshot: &[u8],
-    ) {
+    pub fn set_newest(&mut self, volume: VolumeId, seq: SessionSeq, size: u64, root: Root) {
         if let Some(volume) = self.head.volume_by_id_mut(volume) {
             volume.newest = Some(seq);
             volume.size = size;
             volume.root = root;
-            volume.set_snapshot(snapshot);
+        }
+    }
+
+    /// The volume's newest session is finished, and is what the snapshot with this identity holds.
+    pub fn set_snapshot(&mut self, volume: VolumeId, identity: &[u8]) {
+        if let Some(volume) = self.head.volume_by_id_mut(volume) {
+            volume.set_snapshot(identity);
+            volume.set_finished(None);
+        }
+    }
+
+    /// The volume's newest session is unfinished. Remembers the last finished one that was read from a snapshot, and the identity of that.
+    pub fn set_finished(&mut self, volume: VolumeId, finished: Option<(SessionSeq, &[u8])>) {
+        if let Some(volume) = self.head.volume_by_id_mut(volume) {
+            volume.set_snapshot(&[]);
+            volume.set_finished(finished);
         }
     }
 

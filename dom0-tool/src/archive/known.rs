@@ -1,6 +1,7 @@
 //! What the newest session says about a volume's chunks, walked beside the volume.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use nacre_core::node::ChunkEntry;
@@ -19,10 +20,10 @@ pub struct KnownEntries {
 }
 
 impl KnownEntries {
-    /// The entries of chunks `0..chunks` of a tree.
-    pub fn new(nodes: Arc<Nodes>, root: &Root, chunks: u64) -> Self {
+    /// The entries of the chunks in some ranges, which are sorted and apart. Neighbours outside may come along.
+    pub fn new(nodes: Arc<Nodes>, root: &Root, ranges: Arc<[Range<u64>]>) -> Self {
         Self {
-            walk: Walk::new(TreeKind::Chunks, root, 0..chunks),
+            walk: Walk::within(TreeKind::Chunks, root, ranges),
             nodes,
             waiting: VecDeque::new(),
             ended: false,

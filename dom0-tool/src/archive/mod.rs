@@ -22,6 +22,7 @@ use nacre_core::head::{Compression, Head, HeadKeys};
 use nacre_core::header::Unlocked;
 use nacre_core::ids::{Alias, ArchiveId, DomainId, Epoch, HeadHash, SessionSeq};
 use nacre_core::keys::Keys;
+use nacre_core::node::ChunkFormat;
 use nacre_core::object_name::ObjectName;
 use nacre_core::pack::PackRecord;
 use nacre_core::place::Root;
@@ -143,6 +144,11 @@ impl Archive {
     /// Size of a chunk in bytes.
     pub fn chunk_size(&self) -> usize {
         self.nodes.format().chunk_size()
+    }
+
+    /// How large chunks and their blocks are.
+    pub fn format(&self) -> ChunkFormat {
+        self.nodes.format()
     }
 
     /// How chunks are compressed.

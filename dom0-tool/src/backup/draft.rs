@@ -7,6 +7,7 @@ use nacre_core::node::ChunkEntry;
 use nacre_core::place::Root;
 use nacre_core::session::{Session, SessionVolume};
 
+use super::basis::{self, Finished};
 use super::report::VolumeOutcome;
 use super::run::{SendOptions, Surroundings};
 use super::worker::Done;
@@ -14,7 +15,7 @@ use crate::archive::{Archive, Commit, Result, VolumeEdit};
 use crate::joints::FrozenVolume;
 
 /// What the pipeline must know about the volume it is fed with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Compared {
     /// The volume.
     pub volume: VolumeId,
@@ -22,6 +23,8 @@ pub struct Compared {
     pub domain: DomainId,
     /// The newest session's tree, with which it is compared.
     pub base: Root,
+    /// The last finished session that was read from a local snapshot.
+    pub finished: Option<Finished>,
 }
 
 /// A volume of the session.
@@ -37,6 +40,10 @@ struct Part {
     state: State,
     next_chunk: u64,
     identity: Vec<u8>,
+    /// The last finished session that was read from a local snapshot; kept beside what this run leaves unfinished.
+    finished: Option<Finished>,
+    /// Whether its snapshot is to be remembered even if nothing changed: there is none yet that later runs can begin with.
+    adopt: bool,
     /// Whether any chunk differs from the newest session.
     changed: bool,
     stored: u64,
@@ -60,6 +67,8 @@ pub struct Draft {
     kept: bool,
     /// Sessions that earlier runs left unfinished, without the volumes that this one has taken over.
     leftovers: BTreeMap<SessionSeq, Session>,
+    /// For each volume the last finished session that was read from a local snapshot.
+    finished: BTreeMap<VolumeId, Finished>,
 }
 
 impl Draft {
@@ -77,6 +86,7 @@ impl Draft {
             parts: Vec::new(),
             kept: false,
             leftovers: leftovers.map(|(seq, s)| (seq, s.clone())).collect(),
+            finished: basis::finished(archive, &sessions),
         })
     }
 
@@ -106,6 +116,7 @@ impl Draft {
         let unfinished = entry
             .newest
             .is_none_or(|seq| self.leftovers.contains_key(&seq));
+        let finished = self.finished.get(&entry.id).cloned();
         self.parts.push(Part {
             volume: entry.id,
             size: frozen.size(),
@@ -117,6 +128,8 @@ impl Draft {
             state: State::Reading,
             next_chunk: 0,
             identity: frozen.identity(),
+            finished: finished.clone(),
+            adopt: false,
             changed: false,
             stored: 0,
         });
@@ -124,7 +137,15 @@ impl Draft {
             volume: entry.id,
             domain: entry.domain,
             base: entry.root,
+            finished,
         })
+    }
+
+    /// The volume had to be compared as a whole: its new snapshot spares the next run that.
+    pub fn adopt_snapshot(&mut self) {
+        if let Some(part) = self.parts.last_mut() {
+            part.adopt = !part.identity.is_empty();
+        }
     }
 
     /// Chunks that are zero now.
@@ -141,6 +162,13 @@ impl Draft {
             part.stored += done.stored;
             part.changed |= !done.edits.is_empty() || done.changed > 0;
             part.edits.append(&mut done.edits);
+        }
+    }
+
+    /// So many bytes of the volume would be sent.
+    pub fn estimated(&mut self, changed: u64) {
+        if let Some(part) = self.parts.last_mut() {
+            part.changed |= changed > 0;
         }
     }
 
@@ -187,9 +215,17 @@ impl Draft {
             .any(|part| !part.edits.is_empty() || part.cut || part.state == State::Stored && !kept)
     }
 
-    /// Whether a finished session would have volumes in it, or leave an unfinished one behind.
+    /// Whether there is anything to commit at the end: a finished session would have volumes in it or leave an unfinished one behind, or a
+    /// snapshot is to be remembered.
     pub fn has_volumes(&self) -> bool {
-        self.kept || self.has_changes() || self.parts.iter().any(|part| part.state == State::Stored)
+        let worth = |part: &Part| part.state == State::Stored || part.adopted();
+        self.kept || self.has_changes() || self.parts.iter().any(worth)
+    }
+
+    /// Once the finished session is committed: for each volume, in the order opened, whether its new snapshot is the one to keep.
+    pub fn keeps_snapshot(&self) -> Vec<bool> {
+        let keeps = |part: &Part| part.state == State::Stored || part.adopted();
+        self.parts.iter().map(keeps).collect()
     }
 
     /// Writes the session as far as it is. `finished`: volumes that were read to their end are finished with it; others stay in
@@ -199,6 +235,11 @@ impl Draft {
     /// the same commit, so that a crash leaves the one or the other.
     pub fn write(&mut self, commit: &mut Commit<'_>, finished: bool) -> Result<()> {
         self.write_trees(commit)?;
+        // Not with a checkpoint: the snapshot would be gone after an interrupted run.
+        let adopted = |part: &&Part| finished && part.adopted();
+        for part in self.parts.iter().filter(adopted) {
+            commit.set_snapshot(part.volume, &part.identity);
+        }
         let finished = finished && self.parts.iter().any(|part| part.state == State::Stored);
         let (whole, begun): (Vec<&Part>, Vec<&Part>) = self
             .parts
@@ -257,12 +298,17 @@ fn enter(commit: &mut Commit<'_>, seq: SessionSeq, mut session: Session, parts: 
     }
     session.set_volumes(parts.iter().map(|part| part.in_session()).collect());
     for part in parts {
-        // Of a volume that was read in part no snapshot may be trusted later.
-        let identity: &[u8] = match part.state {
-            State::Stored => &part.identity,
-            _ => &[],
-        };
-        commit.set_newest(part.volume, seq, part.size, part.root, identity);
+        commit.set_newest(part.volume, seq, part.size, part.root);
+        if session.unfinished {
+            // Its snapshot goes with this run, and of a volume that was read in part it would stand for a mixture.
+            let finished = part.finished.as_ref();
+            commit.set_finished(
+                part.volume,
+                finished.map(|f| (f.seq, f.identity.as_slice())),
+            );
+        } else {
+            commit.set_snapshot(part.volume, &part.identity);
+        }
     }
     commit.set_session(seq, session);
 }
@@ -295,6 +341,11 @@ impl Part {
                 self.next_chunk > 0 && (self.changed || self.was_unfinished)
             }
         }
+    }
+
+    /// Whether its snapshot is to be remembered without a session.
+    fn adopted(&self) -> bool {
+        self.state == State::Unchanged && self.adopt
     }
 
     fn in_session(&self) -> SessionVolume {

@@ -1,9 +1,11 @@
 //! `send`: from volumes to sessions.
 
+mod basis;
 mod draft;
 mod failure;
 mod feed;
 mod packer;
+mod patcher;
 mod pipeline;
 mod report;
 mod run;

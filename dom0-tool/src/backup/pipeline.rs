@@ -57,7 +57,7 @@ pub fn orders() -> (Sender<Order>, Receiver<Order>) {
 
 /// The running threads, seen from the one that reads and commits.
 pub struct Pipeline<'a> {
-    jobs: Option<Sender<(Arc<Owner>, Job)>>,
+    jobs: Option<Sender<(Arc<Owner<'a>>, Job)>>,
     done: Receiver<Done>,
     orders: Sender<Order>,
     packer: &'a Packer<'a>,
@@ -120,7 +120,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Gives a job to the workers; waits while they have enough.
-    pub fn submit(&mut self, owner: &Arc<Owner>, job: Job) -> Result<()> {
+    pub fn submit(&mut self, owner: &Arc<Owner<'a>>, job: Job) -> Result<()> {
         let sent = self
             .jobs
             .as_ref()

@@ -8,6 +8,7 @@ use nacre_core::ids::SessionSeq;
 use nacre_core::seal::Encoder;
 use nacre_core::session::Tag;
 
+use super::basis::{ChunkRanges, Look, look};
 use super::draft::{Compared, Draft};
 use super::failure::Sticky;
 use super::feed::{Feed, Step};
@@ -33,8 +34,10 @@ pub struct SendOptions {
     pub tags: Vec<Tag>,
     /// Whether volumes that did not change get a session too.
     pub send_unchanged: bool,
-    /// Compare and count, and store nothing.
+    /// Count what would be sent, and store nothing: by the storage's own change map where there is one, otherwise by comparing.
     pub dry_run: bool,
+    /// Compare everything, whatever the storage says of changes (`--remap`).
+    pub compare_all: bool,
     /// A checkpoint is committed after this many stored bytes …
     pub checkpoint_bytes: u64,
     /// … or this much time.
@@ -48,6 +51,7 @@ impl Default for SendOptions {
             tags: Vec::new(),
             send_unchanged: false,
             dry_run: false,
+            compare_all: false,
             checkpoint_bytes: 2 << 30,
             checkpoint_time: Duration::from_secs(300),
         }
@@ -86,7 +90,8 @@ pub fn send(
     );
     let sticky = Sticky::default();
     let chunk_size = archive.chunk_size();
-    std::thread::scope(|scope| {
+    let frozen: &[Box<dyn FrozenVolume>] = volumes;
+    let sent = std::thread::scope(|scope| {
         let pipeline = Pipeline::start(
             scope,
             Parts {
@@ -115,8 +120,24 @@ pub fn send(
             since: Instant::now(),
             stored_since: 0,
         };
-        run.all(volumes)
-    })
+        run.all(frozen)
+    });
+    let (report, keep) = sent?;
+    rotate(volumes, &keep, around.monitor);
+    Ok(report)
+}
+
+/// After the commit: new snapshots are kept instead of the older ones. Where that fails the session is whole all the same, and the next run
+/// compares everything.
+fn rotate(volumes: &mut [Box<dyn FrozenVolume>], keep: &[bool], monitor: &dyn Monitor) {
+    for (volume, _) in volumes.iter_mut().zip(keep).filter(|(_, keep)| **keep) {
+        if let Err(error) = volume.committed() {
+            monitor.warning(&format!(
+                "volume {} is stored, but its new snapshot could not be kept: {error}",
+                volume.name()
+            ));
+        }
+    }
 }
 
 struct Run<'a, 'b> {
@@ -133,8 +154,9 @@ struct Run<'a, 'b> {
     stored_since: u64,
 }
 
-impl Run<'_, '_> {
-    fn all(mut self, volumes: &mut [Box<dyn FrozenVolume>]) -> Result<SendReport> {
+impl<'a> Run<'a, '_> {
+    /// Sends all volumes. Also returns, for each, whether its snapshot is to be kept.
+    fn all(mut self, volumes: &'a [Box<dyn FrozenVolume>]) -> Result<(SendReport, Vec<bool>)> {
         let started = Instant::now();
         let mut reports = Vec::new();
         let count = volumes.len();
@@ -155,29 +177,43 @@ impl Run<'_, '_> {
         } else {
             self.finish()?
         };
-        let finished = session.is_some() && !interrupted;
-        for (volume, report) in volumes.iter_mut().zip(&reports) {
-            if finished && matches!(report.outcome, VolumeOutcome::Stored) {
-                volume.committed()?;
-            }
-        }
-        Ok(SendReport {
+        let keep = if interrupted || self.options.dry_run {
+            Vec::new()
+        } else {
+            self.draft.keeps_snapshot()
+        };
+        let report = SendReport {
             session,
             volumes: reports,
             interrupted,
             elapsed: started.elapsed(),
-        })
+        };
+        Ok((report, keep))
     }
 
     /// Takes one volume through the pipeline. Errors of reading it are its own; errors of the store end the run.
-    fn volume(&mut self, volume: &dyn FrozenVolume) -> Result<VolumeReport> {
+    fn volume(&mut self, volume: &'a dyn FrozenVolume) -> Result<VolumeReport> {
         let compared = self.draft.open_volume(self.archive, volume)?;
+        let look = self.look(volume, &compared)?;
+        let chunk_size = self.archive.chunk_size() as u64;
+        let chunks = look.chunks(volume.size().div_ceil(chunk_size));
+        let bytes = |chunk: u64| (chunk * chunk_size).min(volume.size());
+        let to_look_at = chunks.iter().map(|c| bytes(c.end) - bytes(c.start)).sum();
         self.watched = self.around.monitor.begin(&Task {
             activity: Activity::Send,
             volume: volume.name().to_owned(),
-            total: Some(volume.size()),
+            total: Some(to_look_at),
         });
-        let result = self.feed(volume, &compared);
+        let result = match look {
+            Look::Only { changed, .. } if self.options.dry_run => {
+                self.estimate(to_look_at, changed);
+                Ok(())
+            }
+            _ => {
+                let patches = matches!(look, Look::Only { .. });
+                self.feed(volume, &compared, chunks, patches)
+            }
+        };
         let outcome = match result {
             Ok(()) => self.draft.close_volume(self.options.send_unchanged),
             Err(Error::Interrupted) => {
@@ -202,17 +238,52 @@ impl Run<'_, '_> {
         Ok(report)
     }
 
-    fn feed(&mut self, volume: &dyn FrozenVolume, compared: &Compared) -> Result<()> {
-        let owner = Arc::new(Owner {
-            volume: compared.volume,
-            session: self.draft.seq(),
-            ids: self.archive.chunk_ids(compared.domain),
+    /// Which chunks of the volume are looked at; if it has to be all of them, that is told once.
+    fn look(&mut self, volume: &dyn FrozenVolume, compared: &Compared) -> Result<Look> {
+        let look = if self.options.compare_all {
+            Look::Everything(None)
+        } else {
+            let nodes = self.archive.nodes();
+            look(&nodes, volume, &compared.base, compared.finished.as_ref())?
+        };
+        if let Look::Everything(why) = &look {
+            self.draft.adopt_snapshot();
+            if let Some(why) = why {
+                let text = format!("volume {}: comparing everything: {why}", volume.name());
+                self.around.monitor.note(&text);
+            }
+        }
+        Ok(look)
+    }
+
+    /// What the storage itself says of changes is good enough to tell how much there is to do.
+    fn estimate(&mut self, looked_at: u64, changed: u64) {
+        self.draft.estimated(changed);
+        self.watched.add(Counts {
+            scanned: looked_at,
+            changed,
+            ..Counts::default()
+        });
+    }
+
+    fn feed(
+        &mut self,
+        volume: &'a dyn FrozenVolume,
+        compared: &Compared,
+        chunks: ChunkRanges,
+        patches: bool,
+    ) -> Result<()> {
+        let ids = self.archive.chunk_ids(compared.domain);
+        let owner = Owner::new(compared.volume, self.draft.seq(), ids);
+        let owner = Arc::new(if patches {
+            owner.with_patches(volume, self.archive.format())
+        } else {
+            owner
         });
         let chunk_size = self.archive.chunk_size() as u64;
-        let chunks = volume.size().div_ceil(chunk_size);
-        let known = KnownEntries::new(self.archive.nodes(), &compared.base, chunks);
+        let known = KnownEntries::new(self.archive.nodes(), &compared.base, Arc::clone(&chunks));
         let batch = (JOB_SIZE as u64 / chunk_size).max(1);
-        let mut feed = Feed::new(volume, known, chunk_size, batch);
+        let mut feed = Feed::new(volume, known, chunks, chunk_size, batch);
         let outcome = self.steps(&mut feed, &owner);
         // Whatever ended it: what the workers have in hand is stored and goes into the next commit.
         let drained = self.drain();
@@ -220,8 +291,8 @@ impl Run<'_, '_> {
         drained.and(outcome)
     }
 
-    fn steps(&mut self, feed: &mut Feed<'_>, owner: &Arc<Owner>) -> Result<()> {
-        let mut position = 0;
+    fn steps(&mut self, feed: &mut Feed<'_>, owner: &Arc<Owner<'a>>) -> Result<()> {
+        let mut told = 0;
         loop {
             if self.around.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
@@ -233,8 +304,8 @@ impl Run<'_, '_> {
                 Step::Done => return Ok(()),
             }
             self.collect();
-            let scanned = feed.position() - position;
-            position += scanned;
+            let scanned = feed.looked_at() - told;
+            told += scanned;
             self.watched.scanned(scanned);
             if self.checkpoint_due() {
                 self.drain()?;

@@ -1,30 +1,55 @@
-//! One worker: zero test, id, known already?, compress, reserve a place, seal.
+//! One worker: zero test, id, known already?, patch or whole, compress, reserve a place, seal.
 
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use nacre_core::entropy::Entropy;
 use nacre_core::hash::ChunkIdKey;
-use nacre_core::ids::{ChunkNumber, SessionSeq, VolumeId};
-use nacre_core::node::ChunkEntry;
+use nacre_core::ids::{ChunkId, ChunkNumber, SessionSeq, VolumeId};
+use nacre_core::node::{ChunkEntry, ChunkFormat, Patched};
 use nacre_core::pack::DirectoryEntry;
+use nacre_core::place::Place;
 use nacre_core::seal::{Encoder, ItemBuffer, ItemKind, Sealer};
 
 use super::failure::{Failure, Sticky};
 use super::feed::Job;
 use super::packer::{Packer, Segment};
+use super::patcher::{Before, Change, Patcher};
 use super::sender::Order;
 use super::zero::is_zero;
-use crate::joints::AlignedBuffer;
+use crate::joints::{AlignedBuffer, FrozenVolume};
 
 /// For whom chunks are stored: goes with each job.
-pub struct Owner {
+pub struct Owner<'v> {
     /// The volume.
-    pub volume: VolumeId,
+    volume: VolumeId,
     /// The session being written.
-    pub session: SessionSeq,
+    session: SessionSeq,
     /// The id key of the volume's dedup domain.
-    pub ids: ChunkIdKey,
+    ids: ChunkIdKey,
+    /// What chunks held before, where that is at hand.
+    before: Option<Before<'v>>,
+}
+
+impl<'v> Owner<'v> {
+    /// Chunks of a volume in a session, stored whole.
+    pub fn new(volume: VolumeId, session: SessionSeq, ids: ChunkIdKey) -> Self {
+        Self {
+            volume,
+            session,
+            ids,
+            before: None,
+        }
+    }
+
+    /// Stores patches where they pay.
+    #[must_use]
+    pub fn with_patches(self, frozen: &'v dyn FrozenVolume, format: ChunkFormat) -> Self {
+        Self {
+            before: Some(Before::new(frozen, format)),
+            ..self
+        }
+    }
 }
 
 /// What a worker found out about one job.
@@ -60,17 +85,22 @@ pub struct Shared<'a> {
 /// Works until there are no more jobs.
 pub fn run(
     shared: &Shared<'_>,
-    mut encoder: Encoder,
-    mut entropy: Box<dyn Entropy>,
-    jobs: &Receiver<(Arc<Owner>, Job)>,
+    encoder: Encoder,
+    entropy: Box<dyn Entropy>,
+    jobs: &Receiver<(Arc<Owner<'_>>, Job)>,
     done: &Sender<Done>,
 ) {
+    let mut worker = Worker {
+        shared,
+        encoder,
+        entropy,
+        patcher: Patcher::new(),
+    };
     for (owner, job) in jobs {
         if shared.sticky.is_set() {
             continue;
         }
-        let result = work(shared, &mut encoder, entropy.as_mut(), &owner, job);
-        match result {
+        match worker.work(&owner, job) {
             Ok(result) => {
                 if done.send(result).is_err() {
                     return;
@@ -81,50 +111,118 @@ pub fn run(
     }
 }
 
-fn work(
-    shared: &Shared<'_>,
-    encoder: &mut Encoder,
-    entropy: &mut dyn Entropy,
-    owner: &Owner,
-    job: Job,
-) -> Result<Done, Failure> {
-    let mut edits = Vec::new();
-    let (mut changed, mut stored) = (0, 0);
-    let mut known = job.known.iter().peekable();
-    let chunks = job.content[..job.length].chunks(shared.chunk_size);
-    for (number, content) in (job.first..).zip(chunks) {
-        let old = known
-            .next_if(|(at, _)| *at == number)
-            .map(|(_, entry)| entry);
-        if is_zero(content) {
-            if old.is_some() {
-                changed += 1;
-                edits.push((number, None));
+struct Worker<'s, 'a> {
+    shared: &'s Shared<'a>,
+    encoder: Encoder,
+    entropy: Box<dyn Entropy>,
+    patcher: Patcher,
+}
+
+impl Worker<'_, '_> {
+    fn work(&mut self, owner: &Owner<'_>, job: Job) -> Result<Done, Failure> {
+        let mut edits = Vec::new();
+        let (mut changed, mut stored) = (0, 0);
+        let mut known = job.known.iter().peekable();
+        let chunks = job.content[..job.length].chunks(self.shared.chunk_size);
+        for (number, content) in (job.first..).zip(chunks) {
+            let old = known
+                .next_if(|(at, _)| *at == number)
+                .map(|(_, entry)| entry);
+            if is_zero(content) {
+                if old.is_some() {
+                    changed += 1;
+                    edits.push((number, None));
+                }
+                continue;
             }
-            continue;
+            let id = owner.ids.id(content);
+            if old.is_some_and(|entry| !entry.is_lost() && *entry.id() == id) {
+                continue;
+            }
+            changed += 1;
+            if self.shared.dry_run {
+                continue;
+            }
+            let (entry, length) = self.store(owner, number, id, content, old)?;
+            stored += u64::from(length);
+            edits.push((number, Some(entry)));
         }
-        let id = owner.ids.id(content);
-        if old.is_some_and(|entry| !entry.is_lost() && *entry.id() == id) {
-            continue;
+        Ok(Done {
+            changed: changed * self.shared.chunk_size as u64,
+            stored,
+            edits,
+            content: job.content,
+        })
+    }
+
+    /// Stores a chunk, as a patch where that pays. Returns its entry and the sealed bytes that it took.
+    fn store(
+        &mut self,
+        owner: &Owner<'_>,
+        number: u64,
+        id: ChunkId,
+        content: &[u8],
+        old: Option<&ChunkEntry>,
+    ) -> Result<(ChunkEntry, u32), Failure> {
+        let spent = self.shared.spent.try_recv().unwrap_or_default();
+        let mut item = ItemBuffer::from_spent(spent);
+        let (volume, chunk, session) = (owner.volume, ChunkNumber(number), owner.session);
+        if let (Some(entry), Some(before)) = (old, &owner.before) {
+            let change = Change {
+                number,
+                entry,
+                content,
+            };
+            let encoder = &mut self.encoder;
+            let plan = self
+                .patcher
+                .encode(before, &owner.ids, change, encoder, &mut item);
+            if let Some(plan) = plan {
+                let directory = DirectoryEntry::Patch {
+                    volume,
+                    chunk,
+                    session,
+                    id,
+                    base: plan.base,
+                    bitmap: plan.bitmap.as_bytes().to_vec(),
+                };
+                let place = self.send(item, ItemKind::Patch, directory)?;
+                let patched = Patched {
+                    id,
+                    base: plan.base,
+                    base_place: plan.base_place,
+                    bitmap: plan.bitmap,
+                    place,
+                };
+                return Ok((ChunkEntry::Patched(Box::new(patched)), place.length));
+            }
         }
-        changed += 1;
-        if shared.dry_run {
-            continue;
-        }
-        let entry = DirectoryEntry::Chunk {
-            volume: owner.volume,
-            chunk: ChunkNumber(number),
-            session: owner.session,
+        item.encode(&mut self.encoder, content);
+        let directory = DirectoryEntry::Chunk {
+            volume,
+            chunk,
+            session,
             id,
         };
-        let mut item = ItemBuffer::from_spent(shared.spent.try_recv().unwrap_or_default());
-        item.encode(encoder, content);
-        let length = item.sealed_length();
-        let reserved = shared.packer.reserve(entry, length)?;
+        let place = self.send(item, ItemKind::Chunk, directory)?;
+        Ok((ChunkEntry::Chunk { id, place }, place.length))
+    }
+
+    /// Reserves a place for an encoded item, seals it for that place and sends it off.
+    fn send(
+        &mut self,
+        mut item: ItemBuffer,
+        kind: ItemKind,
+        directory: DirectoryEntry,
+    ) -> Result<Place, Failure> {
+        let reserved = self
+            .shared
+            .packer
+            .reserve(directory, item.sealed_length())?;
         let (name, place) = (reserved.name, reserved.place);
-        shared
+        self.shared
             .sealer
-            .seal(&mut item, ItemKind::Chunk, name, place.offset, entropy);
+            .seal(&mut item, kind, name, place.offset, self.entropy.as_mut());
         let segment = Segment {
             pack: reserved.pack,
             name,
@@ -132,17 +230,10 @@ fn work(
             bytes: item.into_bytes(),
             last: false,
         };
-        shared
+        self.shared
             .orders
             .send(Order::Segment(segment))
             .map_err(|_| Failure::Gone)?;
-        stored += u64::from(length);
-        edits.push((number, Some(ChunkEntry::Chunk { id, place })));
+        Ok(place)
     }
-    Ok(Done {
-        changed: changed * shared.chunk_size as u64,
-        stored,
-        edits,
-        content: job.content,
-    })
 }

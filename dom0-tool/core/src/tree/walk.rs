@@ -14,6 +14,8 @@ use crate::place::{MAX_LEVEL, Pointer, Root, TreeKind};
 pub struct Walk {
     tree: TreeKind,
     keys: Range<u64>,
+    /// If given, only leaves that touch one of these ranges are read. Sorted and apart.
+    only: Option<Arc<[Range<u64>]>>,
     window: usize,
     /// For each level, the nodes still to be read there, in order: prefix and pointer.
     waiting: Vec<VecDeque<(u64, Pointer)>>,
@@ -61,8 +63,20 @@ impl Walk {
         Self {
             tree,
             keys,
+            only: None,
             window: WINDOW,
             waiting,
+        }
+    }
+
+    /// Walks only the leaves that hold keys of some ranges, which are sorted and apart. Such a leaf is handed out whole: its other entries are
+    /// for the caller to leave out.
+    pub fn within(tree: TreeKind, root: &Root, ranges: Arc<[Range<u64>]>) -> Self {
+        let start = ranges.first().map_or(0, |range| range.start);
+        let end = ranges.last().map_or(0, |range| range.end);
+        Self {
+            only: Some(ranges),
+            ..Self::new(tree, root, start..end)
         }
     }
 
@@ -135,12 +149,15 @@ impl Walk {
             });
         };
         for (prefix, node) in nodes {
-            let keys = &self.keys;
+            let (keys, only) = (&self.keys, self.only.as_deref());
             let children = node
                 .children()
                 .iter()
                 .map(|(slot, pointer)| (child(prefix, *slot), *pointer))
-                .filter(|(prefix, _)| touches(*prefix, below, keys));
+                .filter(|(prefix, _)| {
+                    touches(*prefix, below, keys)
+                        && only.is_none_or(|ranges| touches_any(*prefix, below, ranges))
+                });
             if let Some(queue) = self.waiting.get_mut(usize::from(below)) {
                 queue.extend(children);
             }
@@ -162,4 +179,13 @@ impl Walk {
 fn touches(number: u64, level: u8, keys: &Range<u64>) -> bool {
     let last = keys.end.saturating_sub(1);
     !keys.is_empty() && (prefix(keys.start, level)..=prefix(last, level)).contains(&number)
+}
+
+/// Whether a node may hold a key of one of the ranges, which are sorted and apart.
+fn touches_any(number: u64, level: u8, ranges: &[Range<u64>]) -> bool {
+    // The first range that does not end before the node's keys; if that one begins behind them, all do.
+    let at = ranges.partition_point(|range| prefix(range.end.saturating_sub(1), level) < number);
+    ranges
+        .get(at)
+        .is_some_and(|range| touches(number, level, range))
 }
