@@ -251,8 +251,8 @@ fn after_an_interrupted_run_only_changes_and_what_it_left_are_looked_at() {
     assert!(!read[1].1 && read[1].2[20 * CHUNK..21 * CHUNK] == before);
 
     // One that the interrupted run stored is discarded, another gets new content.
-    desk.pool.write("v", 20 * CHUNK, &[0; CHUNK]);
-    desk.pool.write("v", 190 * CHUNK, &[9; CHUNK]);
+    desk.pool.write("v", 20 * CHUNK, &vec![0; CHUNK]);
+    desk.pool.write("v", 190 * CHUNK, &vec![9; CHUNK]);
     let (report, monitor) = desk.send();
     assert_eq!(said_why(&monitor), [""; 0]);
     assert_eq!(report.volumes[0].counts.scanned, 9 * CHUNK as u64);
