@@ -4,6 +4,7 @@ mod aligned;
 mod clock;
 mod key_prompt;
 mod monitor;
+mod ranges;
 pub mod sanitise;
 mod source;
 mod state_dir;
@@ -16,6 +17,7 @@ pub use monitor::{
     Activity, Counts, Level, Monitor, Outcome, Progress, Summary, Task, Unwatched, VolumeSummary,
 };
 pub use nacre_core::entropy::Entropy;
+pub use ranges::Ranges;
 pub use source::{
     Changes, Frozen, FrozenVolume, GoalStart, Harvest, Pool, RestoreGoal, SourceError,
     SourceErrorKind, VolumeNames, VolumeRange, VolumeSource,
