@@ -67,3 +67,19 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
     }
     Ok(Command::Serve(options))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_page_has_every_option() {
+        let page = include_str!("../../doc/man/nacre-helper.8").replace("\\-", "-");
+        let words = USAGE.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let options: Vec<&str> = words.filter(|word| word.starts_with("--")).collect();
+        assert!(options.contains(&"--base"));
+        for option in options {
+            assert!(page.contains(option), "{option}");
+        }
+    }
+}

@@ -3,6 +3,8 @@
 //! One line that qrexec's parser refuses makes it refuse every call of the whole system, so what is accepted here is stricter
 //! than the grammar, which is that of qrexec's policy format 5.0 (Qubes R4.1 and later).
 
+#![allow(clippy::expect_used)] // Failing loudly is what these are for.
+
 mod grammar;
 
 use std::path::Path;
