@@ -97,8 +97,7 @@ fn is_parameter(action: Action, text: &str) -> bool {
     };
     let yes_or_no = value == "yes" || value == "no";
     match (key, action) {
-        ("notify", _) => yes_or_no,
-        ("autostart", Action::Allow | Action::Ask) => yes_or_no,
+        ("notify", _) | ("autostart", Action::Allow | Action::Ask) => yes_or_no,
         ("target" | "user", Action::Allow | Action::Ask) | ("default_target", Action::Ask) => {
             is_qube(value, &["@adminvm", "@dispvm"])
         }
