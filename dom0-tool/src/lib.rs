@@ -1,5 +1,6 @@
 //! The program `nacre` as a library: joints, store client, sources, backup, restore, command line.
 
+pub mod admin;
 pub mod app;
 pub mod archive;
 pub mod backup;

@@ -4,6 +4,7 @@ mod aligned;
 mod clock;
 mod key_prompt;
 mod monitor;
+pub mod qubes;
 mod ranges;
 pub mod sanitise;
 mod source;

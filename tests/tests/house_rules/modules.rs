@@ -90,6 +90,14 @@ const RULES: &[(&str, Rule)] = &[
             crates: &["core"],
         },
     ),
+    // The real QubeRegistry.
+    (
+        "admin",
+        Rule {
+            modules: &["joints"],
+            crates: &["core"],
+        },
+    ),
     // The program's own implementations of Monitor, KeyPrompt and StateDir.
     (
         "clock",
