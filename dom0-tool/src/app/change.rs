@@ -1,7 +1,9 @@
 //! `add`, `delete`, `rename`.
 
+use super::cleaning;
 use super::opening::{open_to_write, unanswered};
 use super::selection::volume;
+use super::storages;
 use super::world::World;
 use crate::archive::{Error, Result};
 use crate::cli::{Add, Delete, Exit, Rename, VolumeName};
@@ -31,10 +33,14 @@ pub fn add(world: &World<'_>, wanted: &Add) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Removes a volume with all of its sessions.
+/// Removes a volume with all of its sessions; or, with `--clean`, what lies about on this machine.
 pub fn delete(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
+    let Some(volume_name) = &wanted.volume else {
+        return cleaning::run(world, wanted);
+    };
     let (mut archive, _lock) = open_to_write(world, "delete")?;
-    let name = wanted.volume.as_str();
+    let storages = storages::open(world, archive.id(), &wanted.local)?;
+    let name = volume_name.as_str();
     let id = volume(&archive, name)?.id;
     let count = archive.sessions()?.of_volume(id).count();
     if !world.common.dry_run {
@@ -53,6 +59,7 @@ pub fn delete(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
         &format!("delete {name} with {count} sessions"),
         "deleted",
     );
+    cleaning::forget_volume(world, &storages, name)?;
     Ok(Exit::Done)
 }
 

@@ -1,13 +1,17 @@
 //! From an understood command line to its effect: the only place that knows all parts.
 
 mod change;
+mod cleaning;
+mod compare;
 mod end;
 mod initiate;
 mod listing;
+mod monitor;
 mod opening;
 mod receive;
 mod selection;
 mod send;
+mod storages;
 mod verify;
 mod world;
 
@@ -46,6 +50,8 @@ fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
         Request::Send(send) => send::run(world, send),
         Request::Receive(receive) => receive::run(world, receive),
         Request::Verify(verify) => verify::run(world, verify),
+        Request::Monitor(wanted) => monitor::run(world, wanted),
+        Request::Diff(diff) => compare::run(world, diff),
         Request::List(list) => listing::run(world, list),
         Request::Add(add) => change::add(world, add),
         Request::Delete(delete) => change::delete(world, delete),

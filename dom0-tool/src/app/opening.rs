@@ -121,6 +121,17 @@ fn read_pin(world: &World<'_>) -> Result<Option<Pin>> {
     Ok(bytes.and_then(|bytes| Pin::parse(&bytes)))
 }
 
+/// Which archive this machine knows to be at the target, without looking there.
+pub fn known_archive(world: &World<'_>) -> Result<ArchiveId> {
+    let pin = read_pin(world)?.ok_or_else(|| {
+        Error::refused(
+            "this machine has not seen the archive at the target yet",
+            "Run `nacre list` with the same --dest once.",
+        )
+    })?;
+    Ok(pin.archive)
+}
+
 /// Remembers which archive is at the target.
 pub fn write_pin(world: &World<'_>, archive: &Archive, known: Option<Pin>) -> Result<()> {
     let pin = Pin {

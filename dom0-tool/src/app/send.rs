@@ -3,10 +3,10 @@
 use nacre_core::session::Tag;
 
 use super::end::sentence;
-use super::opening::open_to_write;
-use super::opening::unanswered;
+use super::opening::{open_to_write, unanswered};
+use super::storages::{self, Direction, Storage, choose};
 use super::world::World;
-use crate::archive::{Error, Result};
+use crate::archive::{Archive, Error, Result};
 use crate::backup::{self, SendOptions, SendReport, Surroundings, VolumeOutcome};
 use crate::cli::{Exit, Send, TagWish};
 use crate::joints::{
@@ -15,22 +15,40 @@ use crate::joints::{
 };
 use crate::source::PlainSource;
 
-/// Stores a session.
+/// Stores a session. The archive is opened first, so that whatever hinders it is known before any snapshot is made.
 pub fn run(world: &World<'_>, wanted: &Send) -> Result<Exit> {
     let tags = tags(world, &wanted.tags)?;
-    let (mut volumes, unreadable) = freeze(wanted);
-    for error in &unreadable {
-        world.monitor().error(&format!("{error}."));
+    let (mut archive, _lock) = open_to_write(world, "send")?;
+    let storages = storages::open(world, archive.id(), &wanted.local)?;
+    let mut plan = Plan::make(&archive, &storages, wanted)?;
+    let (mut volumes, unreadable) = plan.freeze();
+    plan.problems
+        .extend(unreadable.iter().map(|error| format!("{error}.")));
+    for problem in &plan.problems {
+        world.monitor().error(problem);
     }
     if volumes.is_empty() {
         return Ok(Exit::Nothing);
     }
-    let (mut archive, _lock) = open_to_write(world, "send")?;
+    let report = store(world, &mut archive, &mut volumes, wanted, tags)?;
+    tell(world, &report);
+    Ok(exit(&report, plan.problems.is_empty()))
+}
+
+/// Sends frozen volumes to an archive.
+fn store(
+    world: &World<'_>,
+    archive: &mut Archive,
+    volumes: &mut [Box<dyn FrozenVolume>],
+    wanted: &Send,
+    tags: Vec<Tag>,
+) -> Result<SendReport> {
     let options = SendOptions {
         threads: world.threads(),
         tags,
         send_unchanged: wanted.send_unchanged,
         dry_run: world.common.dry_run,
+        compare_all: wanted.remap,
         ..SendOptions::default()
     };
     let around = Surroundings {
@@ -38,9 +56,86 @@ pub fn run(world: &World<'_>, wanted: &Send) -> Result<Exit> {
         monitor: world.monitor(),
         stop: world.stop(),
     };
-    let report = backup::send(&mut archive, &mut volumes, &options, &around)?;
-    tell(world, &report);
-    Ok(exit(&report, unreadable.is_empty()))
+    backup::send(archive, volumes, &options, &around)
+}
+
+/// What is to be frozen, storage by storage, and what is missing.
+struct Plan<'a> {
+    sources: Vec<(&'a dyn VolumeSource, Vec<VolumeNames>)>,
+    imports: (PlainSource, Vec<VolumeNames>),
+    problems: Vec<String>,
+}
+
+impl<'a> Plan<'a> {
+    fn make(archive: &Archive, storages: &'a [Storage], wanted: &Send) -> Result<Self> {
+        let known: Vec<String> = archive
+            .head()
+            .volumes
+            .iter()
+            .map(|v| v.name.clone())
+            .collect();
+        let imported: Vec<&str> = wanted.imports.iter().map(|i| i.volume.as_str()).collect();
+        let mut choice = choose(
+            storages,
+            &wanted.selection,
+            &known,
+            &imported,
+            Direction::Send,
+        );
+        let mut sources = Vec::new();
+        for (storage, names) in storages.iter().zip(choice.of_storage) {
+            let there = storage.pool.list()?;
+            let (here, missing): (Vec<VolumeNames>, Vec<VolumeNames>) = names
+                .into_iter()
+                .partition(|name| there.contains(&name.local));
+            let missing = missing.iter();
+            let missing = missing.map(|name| not_here(&known, storage, name));
+            choice.problems.extend(missing);
+            sources.push((storage.pool.as_ref() as &dyn VolumeSource, here));
+        }
+        Ok(Self {
+            sources,
+            imports: imports(wanted),
+            problems: choice.problems,
+        })
+    }
+
+    /// Freezes all volumes of all storages, close together. What cannot be frozen does not hold up the others.
+    fn freeze(&self) -> (Vec<Box<dyn FrozenVolume>>, Vec<SourceError>) {
+        let (mut volumes, mut errors) = (Vec::new(), Vec::new());
+        let (plain, files) = &self.imports;
+        let sources = self.sources.iter().map(|(source, names)| (*source, names));
+        let all = sources.chain([(plain as &dyn VolumeSource, files)]);
+        for (source, names) in all.filter(|(_, names)| !names.is_empty()) {
+            match source.freeze(names) {
+                Ok(frozen) => {
+                    for one in frozen {
+                        match one {
+                            Ok(volume) => volumes.push(volume),
+                            Err(error) => errors.push(error),
+                        }
+                    }
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        (volumes, errors)
+    }
+}
+
+fn not_here(known: &[String], storage: &Storage, name: &VolumeNames) -> String {
+    let VolumeNames { archive, local } = name;
+    let place = &storage.place;
+    if known.contains(archive) {
+        format!(
+            "Volume {archive} is not in {place}, and is not sent. \
+             Leave it out with --volex, or remove it from the archive with `nacre delete`."
+        )
+    } else if archive == local {
+        format!("There is no volume {archive}, neither in {place} nor in the archive.")
+    } else {
+        format!("There is no volume {local} in {place}, which was to become {archive}.")
+    }
 }
 
 fn tags(world: &World<'_>, wishes: &[TagWish]) -> Result<Vec<Tag>> {
@@ -70,29 +165,13 @@ fn asked(line: &str) -> Result<Tag> {
     })
 }
 
-/// Opens what is to be sent; what cannot be opened is told apart.
-fn freeze(wanted: &Send) -> (Vec<Box<dyn FrozenVolume>>, Vec<SourceError>) {
+/// Files and devices that are read as they are.
+fn imports(wanted: &Send) -> (PlainSource, Vec<VolumeNames>) {
     let files = wanted.imports.iter();
     let files = files.map(|import| (import.volume.as_str().to_owned(), import.path.clone()));
-    let source = PlainSource::new(files.collect());
-    let names: Vec<VolumeNames> = wanted
-        .imports
-        .iter()
-        .map(|import| VolumeNames::same(import.volume.as_str()))
-        .collect();
-    let (mut volumes, mut errors) = (Vec::new(), Vec::new());
-    match source.freeze(&names) {
-        Ok(frozen) => {
-            for one in frozen {
-                match one {
-                    Ok(volume) => volumes.push(volume),
-                    Err(error) => errors.push(error),
-                }
-            }
-        }
-        Err(error) => errors.push(error),
-    }
-    (volumes, errors)
+    let names = wanted.imports.iter();
+    let names = names.map(|import| VolumeNames::same(import.volume.as_str()));
+    (PlainSource::new(files.collect()), names.collect())
 }
 
 fn tell(world: &World<'_>, report: &SendReport) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nacre_core::head::Volume;
 use nacre_core::ids::{SessionSeq, VolumeId};
 use nacre_core::place::TreeKind;
 use nacre_core::session::{Session, SessionTime, SessionVolume, Tag};
@@ -90,6 +91,25 @@ impl Sessions {
             Wish::Named(name) => of_volume.rfind(|(s, _)| s.name <= *name),
             Wish::Tagged(tag) => of_volume.rfind(|(s, _)| s.has_tag(tag)),
         }
+    }
+
+    /// The last finished session of a volume that was read from a local snapshot, and that snapshot's identity.
+    ///
+    /// If the newest session is an unfinished one, the head keeps them beside it, because of an unfinished session no snapshot may be trusted:
+    /// parts of it are older. The session must still be there, since what the snapshot held is known by its tree only.
+    pub fn snapshot_of<'a>(
+        &'a self,
+        volume: &'a Volume,
+    ) -> Option<(SessionSeq, &'a SessionVolume, &'a [u8])> {
+        let newest = volume.newest?;
+        let (seq, identity) = if self.get(newest)?.unfinished {
+            volume.finished()?
+        } else {
+            (newest, volume.snapshot())
+        };
+        let session = self.get(seq).filter(|session| !session.unfinished)?;
+        let at = session.volume(volume.id)?;
+        (!identity.is_empty()).then_some((seq, at, identity))
     }
 
     /// A session that begins now, with a name greater than every other.

@@ -10,7 +10,7 @@ use nacre_core::place::{Root, TreeKind};
 use nacre_core::tree::{Compare, Diff};
 
 use crate::archive::{Archive, Nodes, Result, Sessions};
-use crate::joints::{Changes, FrozenVolume, VolumeRange};
+use crate::joints::{Changes, FrozenVolume, Ranges, VolumeRange};
 
 /// Chunk numbers: sorted, apart, none empty.
 pub type ChunkRanges = Arc<[Range<u64>]>;
@@ -29,26 +29,16 @@ pub struct Finished {
 }
 
 /// For each volume the last finished session that was read from a snapshot, where there is one.
-///
-/// If the newest session is an unfinished one, that is kept beside it, because of an unfinished session no snapshot may be trusted: parts of
-/// it are older. The session must still be there, since what the snapshot held is known by its tree only.
 pub fn finished(archive: &Archive, sessions: &Sessions) -> BTreeMap<VolumeId, Finished> {
     let of_volume = |volume: &nacre_core::head::Volume| {
-        let newest = volume.newest?;
-        let (seq, identity) = if sessions.get(newest)?.unfinished {
-            volume.finished()?
-        } else {
-            (newest, volume.snapshot())
-        };
-        let session = sessions.get(seq).filter(|session| !session.unfinished)?;
-        let at = session.volume(volume.id)?;
+        let (seq, at, identity) = sessions.snapshot_of(volume)?;
         let found = Finished {
             seq,
             root: at.root,
             size: at.size,
             identity: identity.to_vec(),
         };
-        (!identity.is_empty()).then_some((volume.id, found))
+        Some((volume.id, found))
     };
     archive
         .head()
@@ -106,81 +96,38 @@ pub fn look(
     };
     let chunk_size = nodes.format().chunk_size() as u64;
     let count = frozen.size().div_ceil(chunk_size);
-    let inside = |range: VolumeRange| range.start..range.end.min(frozen.size());
-    let resized = resized(finished.size, frozen.size());
-    let bytes = merged(ranges.into_iter().chain(resized).map(inside).collect());
-    let changed = bytes.iter().map(|range| range.end - range.start).sum();
-    let whole = |range: &Range<u64>| range.start / chunk_size..range.end.div_ceil(chunk_size);
-    let mut chunks: Vec<Range<u64>> = bytes.iter().map(whole).collect();
-    if *base != finished.root {
-        add_differences(nodes, &finished.root, base, count, &mut chunks)?;
+    let bytes = Ranges::of(&ranges)
+        .union(&Ranges::of_resize(finished.size, frozen.size()))
+        .clip(frozen.size());
+    let mut chunks = Ranges::new();
+    for range in bytes.as_slice() {
+        chunks.push(VolumeRange {
+            start: range.start / chunk_size,
+            end: range.end.div_ceil(chunk_size),
+        });
     }
+    if *base != finished.root {
+        chunks = chunks.union(&differences(nodes, &finished.root, base)?.clip(count));
+    }
+    let chunks = chunks.as_slice().iter();
     Ok(Look::Only {
-        chunks: merged(chunks).into(),
-        changed,
+        chunks: chunks.map(|range| range.start..range.end).collect(),
+        changed: bytes.total(),
     })
 }
 
-/// The same ranges sorted, put together where they touch, without empty ones.
-fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.retain(|range| range.start < range.end);
-    ranges.sort_unstable_by_key(|range| range.start);
-    ranges.dedup_by(|next, last| {
-        let joins = next.start <= last.end;
-        if joins {
-            last.end = last.end.max(next.end);
-        }
-        joins
-    });
-    ranges
-}
-
-/// What a new size changes, whatever the storage says of it: the last chunk reads otherwise behind its old or its new end.
-fn resized(old: u64, new: u64) -> Option<VolumeRange> {
-    let start = old.min(new).saturating_sub(1);
-    (old != new && start < new).then_some(VolumeRange { start, end: new })
-}
-
-/// Adds the chunks below `count` in which two trees differ.
-fn add_differences(
-    nodes: &Nodes,
-    old: &Root,
-    new: &Root,
-    count: u64,
-    chunks: &mut Vec<Range<u64>>,
-) -> Result<()> {
+/// The chunks in which two trees differ.
+fn differences(nodes: &Nodes, old: &Root, new: &Root) -> Result<Ranges> {
     let mut diff = Diff::<ChunkEntry>::new(TreeKind::Chunks, old, new, Compare::Content);
     let mut source = nodes;
+    let mut chunks = Ranges::new();
     while let Some(batch) = diff.next(&mut source)? {
         for key in batch.entries.iter().map(|cell| cell.key) {
-            match chunks.last_mut() {
-                Some(last) if last.end == key && key < count => last.end += 1,
-                _ => chunks.push(key..(key + 1).min(count)),
-            }
+            chunks.push(VolumeRange {
+                start: key,
+                end: key + 1,
+            });
         }
     }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_size_changes_the_last_chunk_both_ways() {
-        let range = |start, end| Some(VolumeRange { start, end });
-        assert_eq!(resized(100, 100), None);
-        assert_eq!(resized(100, 300), range(99, 300));
-        assert_eq!(resized(300, 100), range(99, 100));
-        assert_eq!(resized(300, 0), None);
-        assert_eq!(resized(0, 10), range(0, 10));
-    }
-
-    #[test]
-    #[allow(clippy::single_range_in_vec_init, reason = "one range is a case too")]
-    fn ranges_are_put_together() {
-        assert_eq!(merged(vec![5..7, 0..2, 2..3, 6..6, 6..9]), [0..3, 5..9]);
-        assert_eq!(merged(vec![0..9, 1..2, 3..4]), [0..9]);
-        assert_eq!(merged(Vec::new()), []);
-    }
+    Ok(chunks)
 }

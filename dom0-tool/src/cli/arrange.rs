@@ -126,7 +126,7 @@ mod tests {
         for typed in [
             "nacre prune a",
             "nacre --autoprune=on send a",
-            "nacre send a --local x/y",
+            "nacre send a --opt-ssh x",
             "nacre --unknown backup",
         ] {
             assert!(

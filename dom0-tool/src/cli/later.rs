@@ -5,8 +5,6 @@ use super::error::UsageError;
 /// A later release, by what it brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// Snapshots of LVM, Btrfs and XFS.
-    Snapshots,
     /// Pruning, checking, keys.
     Keeping,
     /// Targets on other machines and in other qubes.
@@ -21,7 +19,6 @@ impl Release {
     /// Its number.
     pub fn number(self) -> &'static str {
         match self {
-            Self::Snapshots => "0.2",
             Self::Keeping => "0.3",
             Self::Targets => "0.4",
             Self::Qubes => "0.5",
@@ -30,12 +27,10 @@ impl Release {
     }
 }
 
-use Release::{Keeping, Packages, Qubes, Snapshots, Targets};
+use Release::{Keeping, Packages, Qubes, Targets};
 
 /// Commands to come.
 const COMMANDS: &[(&str, Release)] = &[
-    ("monitor", Snapshots),
-    ("diff", Snapshots),
     ("prune", Keeping),
     ("arch-check", Keeping),
     ("arch-deduplicate", Keeping),
@@ -49,14 +44,6 @@ const COMMANDS: &[(&str, Release)] = &[
 
 /// Long options to come, without their dashes.
 const OPTIONS: &[(&str, Release)] = &[
-    ("local", Snapshots),
-    ("vols-from", Snapshots),
-    ("local-from", Snapshots),
-    ("use-snapshot", Snapshots),
-    ("use-snapshot-diff", Snapshots),
-    ("req-snapshot", Snapshots),
-    ("remap", Snapshots),
-    ("quick", Snapshots),
     ("all-before", Keeping),
     ("keep", Keeping),
     ("keep-last", Keeping),
@@ -72,7 +59,6 @@ const OPTIONS: &[(&str, Release)] = &[
     ("repair", Keeping),
     ("meta-reduce", Keeping),
     ("force-retry", Keeping),
-    ("clean", Keeping),
     ("vid", Keeping),
     ("change-uuid", Keeping),
     ("upgrade-format", Keeping),

@@ -9,6 +9,7 @@ mod error;
 mod exit;
 mod high;
 mod later;
+mod local;
 mod low;
 mod request;
 mod session;
@@ -22,9 +23,12 @@ pub use catalog::Kind;
 pub use error::{BadValue, Early, UsageError};
 pub use exit::Exit;
 pub use later::{Release, needless as needless_option, option as later_option};
+pub use local::{
+    LARGEST_FILE as LARGEST_VOLUMES_FILE, Listed, ListedStorages, Local, LocalPlace, parse_volumes,
+};
 pub use request::{
-    Add, ArchInit, Common, Delete, Invocation, List, Listing, Receive, Rename, Request, Selection,
-    Send, Verbosity, Verify, WriteMode,
+    Add, ArchInit, Common, Delete, Diff, Goal, Invocation, List, Listing, Monitor, Receive, Rename,
+    Request, Selection, Send, SnapshotUse, Verbosity, Verify, WriteMode,
 };
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};
 pub use target::{FileSystemUuid, QubeName, RemotePath, SshHost, Target};

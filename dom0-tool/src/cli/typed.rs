@@ -26,7 +26,11 @@ pub struct Preset {
 }
 
 /// Options of which what was typed beats what the ini says of the others.
-const RIVALS: &[&[&str]] = &[&["quiet", "verbose", "debug"], &["sparse", "sparse-write"]];
+const RIVALS: &[&[&str]] = &[
+    &["quiet", "verbose", "debug"],
+    &["sparse", "sparse-write"],
+    &["local", "vols-from", "local-from", "save-to"],
+];
 
 /// A command line as it was typed: every word is known, its meaning is not.
 #[derive(Debug)]

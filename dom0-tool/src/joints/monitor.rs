@@ -16,6 +16,8 @@ pub enum Activity {
     Receive,
     /// A volume is read back and compared, and not written.
     Verify,
+    /// A local volume is compared with a session.
+    Diff,
 }
 
 /// One task, as it is announced.

@@ -81,6 +81,7 @@ fn activity(activity: Activity) -> &'static str {
         Activity::Send => "send",
         Activity::Receive => "receive",
         Activity::Verify => "verify",
+        Activity::Diff => "diff",
     }
 }
 

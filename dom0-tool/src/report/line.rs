@@ -34,7 +34,7 @@ fn details(activity: Activity, counts: Counts) -> Vec<String> {
             format!("{} fetched", size(counts.fetched)),
             format!("{} written", size(counts.written)),
         ],
-        Activity::Verify => vec![format!("{} fetched", size(counts.fetched))],
+        Activity::Verify | Activity::Diff => vec![format!("{} fetched", size(counts.fetched))],
     }
 }
 

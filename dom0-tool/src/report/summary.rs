@@ -16,7 +16,9 @@ pub fn text(summary: &Summary) -> String {
 fn volumes(volumes: &[VolumeSummary], activity: Activity) -> String {
     let heads: [&str; 4] = match activity {
         Activity::Send => ["SIZE", "CHANGED", "DEDUPLICATED", "SENT"],
-        Activity::Receive | Activity::Verify => ["SIZE", "DIFFERENT", "WRITTEN", "FETCHED"],
+        Activity::Receive | Activity::Verify | Activity::Diff => {
+            ["SIZE", "DIFFERENT", "WRITTEN", "FETCHED"]
+        }
     };
     let mut columns = vec![("VOLUME", Align::Left)];
     columns.extend(heads.map(|head| (head, Align::Right)));
@@ -33,7 +35,7 @@ fn volumes(volumes: &[VolumeSummary], activity: Activity) -> String {
         } = volume.counts;
         let (third, fourth) = match activity {
             Activity::Send => (deduplicated, sent),
-            Activity::Receive | Activity::Verify => (written, fetched),
+            Activity::Receive | Activity::Verify | Activity::Diff => (written, fetched),
         };
         table.row([
             volume.volume.clone(),
@@ -73,14 +75,17 @@ fn total(summary: &Summary) -> String {
     let scanned = size(counts.scanned);
     match summary.activity {
         Activity::Send => {
-            let (verb, dry) = if summary.dry_run {
-                ("would be sent", "Dry run, nothing was stored: ")
-            } else {
-                ("sent", "")
-            };
+            if summary.dry_run {
+                return format!(
+                    "Dry run, nothing was stored: {what}: {scanned} looked at in {time} ({pace}), {} changed ({}); \
+                     that much would be sent before compression.",
+                    size(counts.changed),
+                    percent(counts.changed, counts.scanned),
+                );
+            }
             let new = counts.changed.saturating_sub(counts.deduplicated);
             format!(
-                "{dry}{what}: {scanned} looked at in {time} ({pace}), {} changed ({}), {} {verb} ({} of what was new).",
+                "{what}: {scanned} looked at in {time} ({pace}), {} changed ({}), {} sent ({} of what was new).",
                 size(counts.changed),
                 percent(counts.changed, counts.scanned),
                 size(counts.sent),
@@ -96,6 +101,11 @@ fn total(summary: &Summary) -> String {
             },
             size(counts.fetched),
             size(counts.written),
+        ),
+        Activity::Diff => format!(
+            "{what}: {scanned} compared in {time} ({pace}), {} different, {} fetched.",
+            size(counts.changed),
+            size(counts.fetched),
         ),
         Activity::Verify => format!(
             "{what}: {scanned} verified in {time} ({pace}), {} fetched.",

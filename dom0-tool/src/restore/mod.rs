@@ -3,8 +3,12 @@
 mod chunk;
 mod damage;
 mod gather;
+mod ids;
 mod run;
 mod tasks;
 
 pub use damage::Damage;
-pub use run::{Compare, RestoreOptions, RestoreReport, Version, Watch, restore, verify};
+pub use ids::differing_ids;
+pub use run::{
+    Compare, RestoreOptions, RestoreReport, Version, Watch, restore, restore_difference, verify,
+};

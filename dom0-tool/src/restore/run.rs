@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, bounded};
 use nacre_core::hash::ChunkIdKey;
 use nacre_core::node::ChunkEntry;
 use nacre_core::place::{Root, TreeKind};
-use nacre_core::tree::Walk;
+use nacre_core::tree::{Compare as DiffBy, Diff, Walk};
 
 use super::chunk::ChunkReader;
 use super::damage::Damage;
@@ -75,6 +75,25 @@ pub fn restore(
     Run::new(nodes, ids, version, Some(goal), options, watch).all()
 }
 
+/// Writes a version of a volume to a goal that holds the tree `held` already: only the chunks in which the two differ are fetched and written.
+/// Of their bytes the goal has to be sure: nothing is compared.
+pub fn restore_difference(
+    nodes: &Nodes,
+    ids: &ChunkIdKey,
+    held: &Root,
+    version: Version,
+    goal: &dyn RestoreGoal,
+    options: RestoreOptions,
+    watch: Watch<'_>,
+) -> Result<RestoreReport> {
+    let run = Run::new(nodes, ids, version, Some(goal), options, watch);
+    Run {
+        held: Some(*held),
+        ..run
+    }
+    .all()
+}
+
 /// Reads a version of a volume as a restore would, and writes nothing.
 pub fn verify(
     nodes: &Nodes,
@@ -107,6 +126,8 @@ struct Run<'a> {
     ids: &'a ChunkIdKey,
     version: Version,
     goal: Option<&'a dyn RestoreGoal>,
+    /// What the goal holds already.
+    held: Option<Root>,
     options: RestoreOptions,
     watch: Watch<'a>,
     chunk_size: usize,
@@ -129,6 +150,7 @@ impl<'a> Run<'a> {
             ids,
             version,
             goal,
+            held: None,
             options,
             watch,
             chunk_size: nodes.format().chunk_size(),
@@ -149,10 +171,14 @@ impl<'a> Run<'a> {
                 scope.spawn(move || run.work(&tasks));
             }
             drop(tasks);
-            let fed = self.feed(&mut |task| {
+            let mut give = |task| {
                 // No receiver is left only when all threads have failed, and they have said why.
                 let _ = sender.send(task);
-            });
+            };
+            let fed = match &self.held {
+                Some(held) => self.feed_difference(held, &mut give),
+                None => self.feed(&mut give),
+            };
             drop(sender);
             if let Err(error) = fed {
                 self.fail(error);
@@ -197,6 +223,30 @@ impl<'a> Run<'a> {
         self.zero(next, chunks)
     }
 
+    /// Goes through what differs from what the goal holds. Without the whole index of both that cannot be known, so nothing is tolerated.
+    fn feed_difference(&self, held: &Root, give: &mut dyn FnMut(Task)) -> Result<()> {
+        let chunks = self.version.size.div_ceil(self.chunk_size as u64);
+        let wanted = &self.version.root;
+        let mut diff = Diff::<ChunkEntry>::new(TreeKind::Chunks, held, wanted, DiffBy::Content);
+        let mut source = self.nodes;
+        while let Some(batch) = diff.next(&mut source)? {
+            let mut entries = Vec::new();
+            for cell in batch.entries.into_iter().filter(|cell| cell.key < chunks) {
+                match cell.new {
+                    Some(entry) => entries.push((cell.key, entry)),
+                    None => self.zero(cell.key, cell.key + 1)?,
+                }
+            }
+            for task in tasks::cut(entries) {
+                give(task);
+            }
+            if self.stopped() {
+                return Err(Error::Interrupted);
+            }
+        }
+        Ok(())
+    }
+
     /// Chunks of which the tree has no entry are zero, unless the part of the tree that would say so cannot be read.
     fn between(
         &self,
@@ -231,7 +281,7 @@ impl<'a> Run<'a> {
         let range = self.range(from, to);
         self.watch.progress.scanned(range.end - range.start);
         match self.goal {
-            Some(goal) if !goal.starts_empty() => Ok(goal.zero(range)?),
+            Some(goal) if self.held.is_some() || !goal.starts_empty() => Ok(goal.zero(range)?),
             _ => Ok(()),
         }
     }

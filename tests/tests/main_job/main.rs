@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod compare;
 mod ctrl_c;
 mod damage;
 mod devices;

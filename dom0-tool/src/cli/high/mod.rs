@@ -1,18 +1,21 @@
 //! From what was typed to what it means: defaults, and what does not go together.
 
+mod local;
+mod receive;
+mod send;
+
 use std::collections::BTreeSet;
 
 use crate::cli::error::UsageError;
 use crate::cli::later::{Release, comes_later};
 use crate::cli::low::{self, LowCommand, Place, Unlock};
 use crate::cli::request::{
-    Add, ArchInit, Common, Delete, List, Listing, Receive, Rename, Request, Selection, Send,
-    Verbosity, Verify, WriteMode,
+    Add, ArchInit, Common, List, Listing, Rename, Request, Selection, Verbosity, Verify,
 };
 use crate::cli::session::{SessionPoint, SessionSelector};
 use crate::cli::target::Target;
 use crate::cli::values::Remember;
-use crate::cli::volume::{Import, VolumeName};
+use crate::cli::volume::VolumeName;
 
 type Meaning = Result<(Common, Request), UsageError>;
 
@@ -20,12 +23,14 @@ type Meaning = Result<(Common, Request), UsageError>;
 pub fn meaning(command: LowCommand) -> Meaning {
     match command {
         LowCommand::ArchInit(low) => arch_init(low),
-        LowCommand::Send(low) => send(low),
-        LowCommand::Receive(low) => receive(low),
+        LowCommand::Send(low) => send::send(low),
+        LowCommand::Receive(low) => receive::receive(low),
+        LowCommand::Monitor(low) => local::monitor(low),
+        LowCommand::Diff(low) => local::diff(low),
         LowCommand::List(low) => list(low),
         LowCommand::Verify(low) => verify(low),
         LowCommand::Add(low) => add(low),
-        LowCommand::Delete(low) => delete(low),
+        LowCommand::Delete(low) => local::delete(low),
         LowCommand::Rename(low) => rename(low),
         LowCommand::Version => Ok((nowhere(), Request::Version)),
     }
@@ -45,6 +50,16 @@ fn nowhere() -> Common {
         json: false,
         threads: None,
         dry_run: false,
+    }
+}
+
+/// What a command is given that opens no archive.
+fn nowhere_unlocked() -> Unlock {
+    Unlock {
+        passcmd: None,
+        key_file: None,
+        authmin: None,
+        force_allow_rollback: false,
     }
 }
 
@@ -125,111 +140,8 @@ fn arch_init(low: low::ArchInit) -> Meaning {
     Ok((common, Request::ArchInit(request)))
 }
 
-fn send(low: low::Send) -> Meaning {
-    let common = Common {
-        dry_run: low.dry_run,
-        threads: low.threads,
-        ..common(low.place, low.unlock)?
-    };
-    let imports = chosen_imports(&low.import_other_from, &low.select)?;
-    if common.unattended && low.tag.contains(&crate::cli::session::TagWish::Ask) {
-        return Err(UsageError::new(
-            "--unattended allows no question, and an empty --tag is one",
-            "give the tag",
-        ));
-    }
-    let request = Send {
-        imports,
-        tags: low.tag,
-        dedup: low.dedup,
-        send_unchanged: low.send_unchanged,
-    };
-    Ok((common, Request::Send(request)))
-}
-
-/// Which of the imports are meant. Each volume has to have one, and only one.
-fn chosen_imports(imports: &[Import], select: &low::Select) -> Result<Vec<Import>, UsageError> {
-    if imports.is_empty() {
-        return Err(UsageError::new(
-            "it is not said what to read (snapshots of LVM, Btrfs and XFS come in 0.2)",
-            "give --import-other-from='VOLUME:|:/PATH'",
-        ));
-    }
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = imports.iter().find(|import| !seen.insert(&import.volume)) {
-        return Err(UsageError::new(
-            format!("the volume {} has two sources", twice.volume),
-            "give --import-other-from once for each volume",
-        ));
-    }
-    if let Some(without) = select.volumes.iter().find(|name| !seen.contains(name)) {
-        return Err(UsageError::new(
-            format!("the volume {without} has no source"),
-            format!("give --import-other-from='{without}:|:/PATH' too"),
-        ));
-    }
-    let is_meant = |import: &Import| {
-        let named =
-            select.all || select.volumes.is_empty() || select.volumes.contains(&import.volume);
-        named && !select.volex.contains(&import.volume)
-    };
-    let chosen: Vec<Import> = imports.iter().filter(|i| is_meant(i)).cloned().collect();
-    if chosen.is_empty() {
-        return Err(no_volumes_left());
-    }
-    Ok(chosen)
-}
-
 fn no_volumes_left() -> UsageError {
     UsageError::new("--volex leaves no volume", "leave out fewer")
-}
-
-fn receive(low: low::Receive) -> Meaning {
-    let mode = match (low.sparse, low.sparse_write) {
-        (false, false) => WriteMode::Replace,
-        (true, false) => WriteMode::Sparse,
-        (false, true) => WriteMode::SparseWrite,
-        (true, true) => {
-            return Err(UsageError::new(
-                "--sparse and --sparse-write do not go together",
-                "give --sparse to fetch less, or --sparse-write to fetch everything",
-            ));
-        }
-    };
-    let common = Common {
-        dry_run: low.dry_run,
-        threads: low.threads,
-        ..common(low.place, low.unlock)?
-    };
-    let Some(save_to) = low.save_to else {
-        return Err(UsageError::new(
-            "it is not said where to write (--local comes in 0.2)",
-            "give --save-to=PATH, one volume at a time",
-        ));
-    };
-    let volumes = once(low.select.volumes);
-    let [volume] = volumes.as_slice() else {
-        return Err(UsageError::new(
-            "--save-to takes exactly one volume",
-            "name it; `nacre list` shows which there are",
-        ));
-    };
-    if low.select.all || low.select.volex.contains(volume) {
-        return Err(UsageError::new(
-            "--save-to takes exactly one volume, without --all and --volex",
-            "leave them out",
-        ));
-    }
-    let request = Receive {
-        volume: volume.clone(),
-        session: one_session(low.session)?,
-        strict: low.session_strict.is_none_or(|switch| switch.0),
-        save_to,
-        mode,
-        skip_corrupt: low.skip_corrupt_chunks,
-        force: low.force,
-    };
-    Ok((common, Request::Receive(request)))
 }
 
 fn verify(low: low::Verify) -> Meaning {
@@ -295,31 +207,6 @@ fn add(low: low::Add) -> Meaning {
         description: low.volume_desc,
     };
     Ok((common, Request::Add(request)))
-}
-
-fn delete(low: low::Delete) -> Meaning {
-    let common = Common {
-        dry_run: low.dry_run,
-        ..common(low.place, low.unlock)?
-    };
-    let volumes = once(low.volumes);
-    let [volume] = volumes.as_slice() else {
-        return Err(UsageError::new(
-            "delete removes one volume at a time",
-            "name exactly one",
-        ));
-    };
-    if common.unattended && !low.force && !common.dry_run {
-        return Err(UsageError::new(
-            "delete asks first, and --unattended allows no question",
-            "add --force if it is really meant",
-        ));
-    }
-    let request = Delete {
-        volume: volume.clone(),
-        force: low.force,
-    };
-    Ok((common, Request::Delete(request)))
 }
 
 fn rename(low: low::Rename) -> Meaning {

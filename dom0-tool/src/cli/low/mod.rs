@@ -4,11 +4,13 @@
 //! is decided in `high`.
 
 mod common;
+mod local;
 mod volumes;
 
 use clap::{Parser, Subcommand};
 
 pub use common::{Place, Unlock};
+pub use local::{Diff, Monitor, Storage};
 pub use volumes::{Add, ArchInit, Delete, List, Receive, Rename, Select, Send, Verify};
 
 /// Backs up disk volumes in thin, encrypted, incremental layers to a place that need not be trusted
@@ -42,6 +44,10 @@ pub enum LowCommand {
     Send(Send),
     /// Write volumes of a session back
     Receive(Receive),
+    /// Harvest what changed since the last snapshot and keep a fresh one; needs neither the store nor the key
+    Monitor(Monitor),
+    /// Show where volumes differ from a session
+    Diff(Diff),
     /// Show volumes, sessions, or what is in a session
     List(List),
     /// Read volumes of a session back and check every byte, without writing

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::{Place, Unlock};
+use super::{Place, Storage, Unlock};
 use crate::cli::session::{SessionSelector, TagId, TagWish};
 use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember, Switch};
 use crate::cli::volume::{Description, Import, VolumeName};
@@ -81,12 +81,18 @@ pub struct Send {
     /// Give unchanged volumes a session too
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "send_unchanged")]
     pub send_unchanged: bool,
+    /// Forget what is known of changes, and compare everything
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "remap")]
+    pub remap: bool,
     /// Say what would be sent, and send nothing
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "dry_run")]
     pub dry_run: bool,
     /// Threads that compress and encrypt [default: one for each processor]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroU8>,
+    /// Local storage.
+    #[command(flatten)]
+    pub storage: Storage,
     /// Unlocking.
     #[command(flatten)]
     pub unlock: Unlock,
@@ -117,6 +123,15 @@ pub struct Receive {
     /// Fetch everything, write only what differs
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "sparse_write")]
     pub sparse_write: bool,
+    /// Clone the local snapshot if it holds the session that is wanted
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "use_snapshot")]
+    pub use_snapshot: bool,
+    /// Clone the local snapshot, whatever session it holds; fetch and write only the difference
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "use_snapshot_diff")]
+    pub use_snapshot_diff: bool,
+    /// Give up where the local snapshot cannot be used
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "req_snapshot")]
+    pub req_snapshot: bool,
     /// Leave damaged ranges out instead of giving up; they are named
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "skip_corrupt_chunks")]
     pub skip_corrupt_chunks: bool,
@@ -129,6 +144,9 @@ pub struct Receive {
     /// Threads that decrypt and unpack [default: one for each processor]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroU8>,
+    /// Local storage.
+    #[command(flatten)]
+    pub storage: Storage,
     /// Unlocking.
     #[command(flatten)]
     pub unlock: Unlock,
@@ -207,12 +225,22 @@ pub struct Delete {
     /// The volume to remove
     #[arg(value_name = "VOLUME")]
     pub volumes: Vec<VolumeName>,
+    /// Remove local snapshots of volumes that the archive does not have, and what this machine can make anew; with --all, all local
+    /// snapshots for this archive
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "clean")]
+    pub clean: bool,
+    /// With --clean: of all volumes
+    #[arg(long, short = 'a', action = ArgAction::SetTrue, overrides_with = "all")]
+    pub all: bool,
     /// Remove without asking
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "force")]
     pub force: bool,
     /// Say what would be removed, and remove nothing
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "dry_run")]
     pub dry_run: bool,
+    /// Local storage.
+    #[command(flatten)]
+    pub storage: Storage,
     /// Unlocking.
     #[command(flatten)]
     pub unlock: Unlock,

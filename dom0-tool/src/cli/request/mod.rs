@@ -1,8 +1,13 @@
 //! What is to be done: complete, checked, with every default in its place.
 
+mod local;
+
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 
+pub use local::{Diff, Goal, Monitor, SnapshotUse};
+
+use crate::cli::local::Local;
 use crate::cli::session::{SessionPoint, TagId, TagWish};
 use crate::cli::target::Target;
 use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember};
@@ -80,6 +85,10 @@ pub enum Request {
     Receive(Receive),
     /// `verify`
     Verify(Verify),
+    /// `monitor`
+    Monitor(Monitor),
+    /// `diff`
+    Diff(Diff),
     /// `list`
     List(List),
     /// `add`
@@ -139,29 +148,37 @@ impl Selection {
 /// Store a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Send {
-    /// What is read, each volume once, those of `--volex` taken out. Not empty.
+    /// Files and devices that are read, each volume once, those of `--volex` taken out.
     pub imports: Vec<Import>,
+    /// Where the others are read from.
+    pub local: Local,
+    /// Which others; none with `Local::None`.
+    pub selection: Selection,
     /// Tags of the session.
     pub tags: Vec<TagWish>,
     /// Look for chunks in the whole domain.
     pub dedup: bool,
     /// Unchanged volumes get a session too.
     pub send_unchanged: bool,
+    /// Everything is compared, whatever is known of changes.
+    pub remap: bool,
 }
 
 /// Write volumes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receive {
-    /// The volume. In this release one at a time, because only `--save-to` says where to.
-    pub volume: VolumeName,
+    /// Which volumes; one with `Goal::SaveTo`.
+    pub selection: Selection,
     /// Which session.
     pub session: SessionPoint,
     /// The exact session, or an error; otherwise the next older one that has the volume will do.
     pub strict: bool,
-    /// The file or device written to.
-    pub save_to: PathBuf,
+    /// Where they are written to.
+    pub goal: Goal,
     /// How what is there is treated.
     pub mode: WriteMode,
+    /// What a local snapshot is used for.
+    pub snapshot: SnapshotUse,
     /// Damaged ranges are left out and named.
     pub skip_corrupt: bool,
     /// Overwrite without asking.
@@ -226,8 +243,14 @@ pub struct Add {
 /// Remove a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
-    /// The volume.
-    pub volume: VolumeName,
+    /// The volume; none with `clean` alone.
+    pub volume: Option<VolumeName>,
+    /// Local snapshots that nothing needs go, and what can be made anew.
+    pub clean: bool,
+    /// With `clean`: all local snapshots for this archive.
+    pub all: bool,
+    /// Where local snapshots are removed.
+    pub local: Local,
     /// Without asking.
     pub force: bool,
 }
