@@ -5,6 +5,7 @@ pub mod desk;
 mod faulty_store;
 mod helper;
 pub mod lab_image;
+mod lab_kernel;
 mod memory_archive;
 mod memory_pool;
 mod memory_state;
@@ -18,6 +19,7 @@ mod skip;
 
 pub use faulty_store::FaultyStore;
 pub use helper::{helper_program, open_helper, open_helper_with};
+pub use lab_kernel::{INSIDE as INSIDE_LAB_KERNEL, LabKernel};
 pub use memory_archive::{MemoryArchive, MemoryGoal};
 pub use memory_pool::{MemoryPool, MemorySnapshot};
 pub use memory_state::{LastWrite, MemoryState};
