@@ -163,6 +163,8 @@ pub enum SourceErrorKind {
     NoSpace,
     /// The goal is too small.
     TooSmall,
+    /// The storage cannot freeze a volume: it makes no snapshots, or none from there.
+    NoSnapshots,
     /// Anything else the kernel said.
     Io,
 }
@@ -199,6 +201,7 @@ impl fmt::Display for SourceError {
             SourceErrorKind::Unreadable => "cannot be read",
             SourceErrorKind::NoSpace => "has no space left",
             SourceErrorKind::TooSmall => "is too small",
+            SourceErrorKind::NoSnapshots => "cannot be frozen",
             SourceErrorKind::Io => "failed",
         };
         write!(f, "{} {what}", self.place)?;

@@ -38,6 +38,23 @@ struct Beside {
 impl FileGoal {
     /// Restores to a new file, or in exchange for the file that is there if `overwrite` allows it.
     pub fn whole(path: &Path, size: u64, overwrite: bool) -> Result<Self, SourceError> {
+        let goal = Self::beside(path, size, overwrite)?;
+        goal.resize(size)?;
+        Ok(goal)
+    }
+
+    /// The same in exchange for what is there, beginning with the content of `from`, a file on the same file system, of which it takes
+    /// no copy but a clone.
+    pub fn clone_of(path: &Path, size: u64, from: &File) -> Result<Self, SourceError> {
+        let mut goal = Self::beside(path, size, true)?;
+        super::reflink::clone_file(&goal.file, from).map_err(|error| goal.error(error))?;
+        goal.starts_empty = false;
+        goal.resize(size)?;
+        Ok(goal)
+    }
+
+    /// Makes the file in which the new content grows.
+    fn beside(path: &Path, size: u64, overwrite: bool) -> Result<Self, SourceError> {
         let place = path.display().to_string();
         let old = rustix::fs::lstat(path);
         if old.is_ok() && !overwrite {
@@ -68,7 +85,6 @@ impl FileGoal {
         if let Ok(old) = old {
             goal.take_over_owner(&old)?;
         }
-        goal.resize(size)?;
         Ok(goal)
     }
 
@@ -297,7 +313,8 @@ fn write_zeros(file: &File, range: VolumeRange) -> Result<(), Errno> {
     Ok(())
 }
 
-fn read_or_zeros(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+/// Fills `buffer`, with zeros behind the end.
+pub(super) fn read_or_zeros(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), Errno> {
     let mut done = 0;
     while done < buffer.len() {
         match rustix::io::pread(file, &mut buffer[done..], offset + done as u64) {

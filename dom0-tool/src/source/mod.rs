@@ -3,11 +3,14 @@
 mod goal;
 mod links;
 mod plain;
+mod reflink;
 
 pub use goal::{DeviceGoal, FileGoal};
 pub use links::{Links, check_file as check_links_file};
 pub use plain::{PlainSource, PlainVolume};
+pub use reflink::ReflinkPool;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use nacre_core::ids::ArchiveId;
@@ -22,15 +25,20 @@ pub fn open_pool(
     archive: ArchiveId,
     state: Arc<dyn StateDir>,
 ) -> Result<Box<dyn Pool>, SourceError> {
-    let _ = (archive, state);
-    let detail = if place.starts_with('/') {
-        "folders on file systems that clone files are not supported yet"
-    } else if place.split('/').filter(|part| !part.is_empty()).count() == 2 {
+    if place.starts_with('/') {
+        let pool = ReflinkPool::open(Path::new(place), archive, Links::new(state))?;
+        return Ok(Box::new(pool));
+    }
+    let detail = if place.split('/').filter(|part| !part.is_empty()).count() == 2 {
         "LVM thin pools are not supported yet"
     } else {
         "give a folder that begins with /, or a thin pool as vg/pool"
     };
-    Err(SourceError::new(SourceErrorKind::Io, place, detail))
+    Err(SourceError::new(
+        SourceErrorKind::NoSnapshots,
+        place,
+        detail,
+    ))
 }
 
 /// Puts the kernel's error into words, for the file or device at `place`.

@@ -1,0 +1,278 @@
+//! The extents of a file, read batch by batch: where each byte lies on the file system, or that it is zero.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::fd::AsFd;
+
+use nacre_sys::{BtrfsExtent, BtrfsExtentKind, FiemapExtent, fiemap_flags};
+use rustix::io::Errno;
+
+/// Some bytes of a file that lie together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Extent {
+    /// First byte.
+    pub start: u64,
+    /// First byte behind it.
+    pub end: u64,
+    /// Where the first byte lies.
+    pub place: Place,
+}
+
+/// Where bytes lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Nowhere: they read as zeros.
+    Zero,
+    /// At this address and those that follow.
+    At(u64),
+    /// In an extent that is compressed as a whole.
+    Within {
+        /// Address of the extent.
+        address: u64,
+        /// Its length there.
+        disk_length: u64,
+        /// How it is compressed.
+        compression: u8,
+        /// Offset of the first byte in what it uncompresses to.
+        offset: u64,
+    },
+    /// Not known: inline, delayed, encoded. Never the same as anything.
+    Unknown,
+}
+
+impl Place {
+    /// The place so many bytes further on.
+    pub fn further(self, by: u64) -> Self {
+        match self {
+            Self::At(address) => Self::At(address.wrapping_add(by)),
+            Self::Within {
+                address,
+                disk_length,
+                compression,
+                offset,
+            } => Self::Within {
+                address,
+                disk_length,
+                compression,
+                offset: offset.wrapping_add(by),
+            },
+            place => place,
+        }
+    }
+
+    /// Whether bytes that lie in the two places are the same ones.
+    pub fn is_same(self, other: Self) -> bool {
+        self != Self::Unknown && self == other
+    }
+}
+
+/// How the map is had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// FIEMAP. Says nothing of compressed extents.
+    Fiemap,
+    /// The items of Btrfs' own tree; needs CAP_SYS_ADMIN.
+    BtrfsTree,
+}
+
+/// The best way for a file on Btrfs, tried once.
+pub fn way_on_btrfs(file: &File, inode: u64) -> Way {
+    match nacre_sys::btrfs_extents(file, inode, 0) {
+        Ok(_) => Way::BtrfsTree,
+        Err(_) => Way::Fiemap,
+    }
+}
+
+/// Why a map cannot be used.
+#[derive(Debug)]
+pub enum MapError {
+    /// The kernel's word.
+    Kernel(Errno),
+    /// Extents that overlap or end before they begin.
+    Nonsense,
+}
+
+/// Walks the extents of a file that nobody changes, in rising order. What lies between them is a hole.
+pub struct Map<'a> {
+    file: &'a File,
+    inode: u64,
+    way: Way,
+    size: u64,
+    /// Where the next batch begins.
+    next: u64,
+    /// First byte that no extent has covered yet.
+    covered: u64,
+    batch: VecDeque<Extent>,
+    /// Already read, and not part of what was given last.
+    ahead: Option<Extent>,
+    /// Begin of an extent whose end only the next one tells.
+    open: Option<u64>,
+    done: bool,
+    seen: DefaultHasher,
+}
+
+impl<'a> Map<'a> {
+    /// Of the first `size` bytes.
+    pub fn new(file: &'a File, inode: u64, way: Way, size: u64) -> Self {
+        Self {
+            file,
+            inode,
+            way,
+            size,
+            next: 0,
+            covered: 0,
+            batch: VecDeque::new(),
+            ahead: None,
+            open: None,
+            done: false,
+            seen: DefaultHasher::new(),
+        }
+    }
+
+    /// A hash of all extents, those that were not walked yet included.
+    pub fn digest(mut self) -> Result<u64, MapError> {
+        for extent in self.by_ref() {
+            extent?;
+        }
+        Ok(self.seen.finish())
+    }
+
+    fn read(&mut self) -> Result<(), MapError> {
+        match self.way {
+            Way::Fiemap => {
+                let found = nacre_sys::fiemap(self.file.as_fd(), self.next);
+                self.take_fiemap(&found.map_err(MapError::Kernel)?)
+            }
+            Way::BtrfsTree => {
+                let found = nacre_sys::btrfs_extents(self.file.as_fd(), self.inode, self.next);
+                self.take_btrfs(&found.map_err(MapError::Kernel)?)
+            }
+        }
+    }
+
+    fn take_fiemap(&mut self, found: &[FiemapExtent]) -> Result<(), MapError> {
+        self.done = found.is_empty();
+        for extent in found {
+            let place = match extent.flags {
+                flags if flags & fiemap_flags::NO_ADDRESS != 0 => Place::Unknown,
+                flags if flags & fiemap_flags::UNWRITTEN != 0 => Place::Zero,
+                _ => Place::At(extent.physical),
+            };
+            let end = extent.logical.checked_add(extent.length);
+            let end = end.ok_or(MapError::Nonsense)?;
+            // An extent that was given in the batch before up to the middle.
+            let skip = self.next.saturating_sub(extent.logical);
+            self.put(extent.logical + skip, end, place.further(skip))?;
+            self.done |= extent.flags & fiemap_flags::LAST != 0;
+        }
+        self.next = self.covered;
+        Ok(())
+    }
+
+    fn take_btrfs(&mut self, found: &[BtrfsExtent]) -> Result<(), MapError> {
+        for extent in found {
+            self.close(extent.logical)?;
+            let start = extent.logical;
+            let (length, place) = match extent.kind {
+                BtrfsExtentKind::Unknown => {
+                    self.open = Some(start);
+                    continue;
+                }
+                BtrfsExtentKind::Zero(length) => (length, Place::Zero),
+                BtrfsExtentKind::Data {
+                    address,
+                    disk_length,
+                    offset,
+                    length,
+                    compression,
+                } => {
+                    let place = if compression == 0 {
+                        Place::At(address).further(offset)
+                    } else {
+                        Place::Within {
+                            address,
+                            disk_length,
+                            compression,
+                            offset,
+                        }
+                    };
+                    (length, place)
+                }
+            };
+            let end = start.checked_add(length).ok_or(MapError::Nonsense)?;
+            self.put(start, end, place)?;
+        }
+        match found.last() {
+            Some(last) => self.next = last.logical.checked_add(1).ok_or(MapError::Nonsense)?,
+            None => {
+                self.done = true;
+                self.close(self.size)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the extent of which only the begin was known.
+    fn close(&mut self, end: u64) -> Result<(), MapError> {
+        match self.open.take() {
+            Some(start) if start < end => self.put(start, end, Place::Unknown),
+            _ => Ok(()),
+        }
+    }
+
+    fn put(&mut self, start: u64, end: u64, place: Place) -> Result<(), MapError> {
+        if start < self.covered || end <= start {
+            return Err(MapError::Nonsense);
+        }
+        self.covered = end;
+        if start < self.size {
+            let end = end.min(self.size);
+            self.batch.push_back(Extent { start, end, place });
+        } else {
+            self.done = true;
+        }
+        Ok(())
+    }
+
+    /// The next extent as the kernel gives it.
+    fn piece(&mut self) -> Result<Option<Extent>, MapError> {
+        while self.batch.is_empty() && !self.done {
+            self.read()?;
+        }
+        Ok(self.batch.pop_front())
+    }
+
+    /// The next extent, joined with those that go on where it ends: where XFS cuts depends on who else shares the space just now.
+    fn joined(&mut self) -> Result<Option<Extent>, MapError> {
+        let first = match self.ahead.take() {
+            Some(extent) => Some(extent),
+            None => self.piece()?,
+        };
+        let Some(mut extent) = first else {
+            return Ok(None);
+        };
+        while let Some(next) = self.piece()? {
+            let goes_on = extent.place.further(extent.end - extent.start) == next.place;
+            if next.start != extent.end || !goes_on {
+                self.ahead = Some(next);
+                break;
+            }
+            extent.end = next.end;
+        }
+        Ok(Some(extent))
+    }
+}
+
+impl Iterator for Map<'_> {
+    type Item = Result<Extent, MapError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let extent = self.joined().transpose()?;
+        match &extent {
+            Ok(extent) => extent.hash(&mut self.seen),
+            Err(_) => self.done = true,
+        }
+        Some(extent)
+    }
+}
