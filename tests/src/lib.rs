@@ -12,6 +12,7 @@ mod memory_state;
 mod memory_store;
 pub mod mounts;
 mod program;
+pub mod qubesd;
 mod recording_monitor;
 mod recording_store;
 mod simulated_clock;
