@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod desk;
+pub mod emergency;
 mod faulty_store;
 mod helper;
 pub mod lab_image;

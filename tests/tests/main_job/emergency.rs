@@ -1,41 +1,19 @@
 //! The emergency exit: tests/emergency_restore.py, written from doc/FORMAT.md alone, restores what `nacre` stored.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use nacre_tests::desk::{Desk, end};
+use nacre_tests::emergency::{python, restorer};
 use nacre_tests::skip;
 
 use super::{CHUNK, data_pack, desk_with_session, make_image, write_sparse};
-
-/// A Python that has the packages: that of the machine, or the one that tests/run sets up.
-fn python() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let own = root.join("target/venv/bin/python3");
-    let can = |python: &PathBuf| {
-        let check = ["-c", "import nacl.bindings, zstandard, blake3"];
-        let output = Command::new(python).args(check).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    [own, PathBuf::from("python3")].into_iter().find(can)
-}
-
-fn restorer(desk: &Desk, python: &Path, arguments: &[&str]) -> Output {
-    Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("emergency_restore.py"))
-        .arg(desk.path("store/archive"))
-        .arg(format!("--key-file={}", desk.path("key").display()))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
 
 fn restored(desk: &Desk, python: &Path, volume: &str, session: &str) -> Vec<u8> {
     let goal = desk.path("emergency.img");
     let option = format!("--session={session}");
     let goal_name = goal.to_str().unwrap();
-    let output = restorer(desk, python, &["restore", volume, goal_name, &option]);
+    let output = restorer(desk, python, &["restore", volume, goal_name, &option]).unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}");
     fs::read(goal).unwrap()
@@ -82,7 +60,7 @@ fn every_kind_of_archive_is_restored_without_nacre() {
 
         let sessions = super::names::session_names(&run(&["list", "vol", "--json"]));
         assert_eq!(sessions.len(), 2);
-        let listed = restorer(&desk, &python, &["list"]);
+        let listed = restorer(&desk, &python, &["list"]).unwrap();
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
         for word in [&sessions[0], &sessions[1], "vol", "tiny"] {
             assert!(listed.contains(word), "no {word} in {listed}");
@@ -113,13 +91,13 @@ fn the_emergency_exit_notices_damage_and_wrong_keys() {
     fs::write(&pack, bytes).unwrap();
     let goal = desk.path("out.img");
     let goal = goal.to_str().unwrap();
-    let output = restorer(&desk, &python, &["restore", "vol", goal]);
+    let output = restorer(&desk, &python, &["restore", "vol", goal]).unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("are lost"), "{said}");
 
     fs::remove_file(desk.path("key")).unwrap();
     let other = end(&mut desk.nacre_at("other", &["arch-init"]));
     assert_eq!(other.code, 0, "{other:?}");
-    let output = restorer(&desk, &python, &["list"]);
+    let output = restorer(&desk, &python, &["list"]).unwrap();
     assert!(!output.status.success());
 }
