@@ -42,13 +42,21 @@ impl MemoryArchive {
     ///
     /// # Panics
     /// If it cannot be made.
+    pub fn new(bits: u8) -> Self {
+        Self::on(MemoryStore::new(), bits)
+    }
+
+    /// The same in a store of the test's choice.
+    ///
+    /// # Panics
+    /// If it cannot be made.
     #[allow(
         clippy::expect_used,
         reason = "a test cannot go on without its archive"
     )]
-    pub fn new(bits: u8) -> Self {
+    pub fn on(store: MemoryStore, bits: u8) -> Self {
         let made = Self {
-            store: RecordingStore::new(MemoryStore::new()),
+            store: RecordingStore::new(store),
             state: Arc::new(MemoryState::new()),
             clock: SimulatedClock::at(1_800_000_000),
             seed: Arc::default(),
@@ -64,6 +72,17 @@ impl MemoryArchive {
         };
         init(Arc::new(made.store.clone()), options, &made.clock).expect("an archive");
         made
+    }
+
+    /// The same archive and machine, with the store seen in another way, years later.
+    #[must_use]
+    pub fn seen_on(&self, store: MemoryStore) -> Self {
+        Self {
+            store: RecordingStore::new(store),
+            state: Arc::clone(&self.state),
+            clock: SimulatedClock::at(1_900_000_000),
+            seed: Arc::clone(&self.seed),
+        }
     }
 
     /// Every thread gets randomness that no other has had.

@@ -38,5 +38,4 @@ pub mod retention;
 pub mod seal;
 pub mod session;
 pub mod session_name;
-pub mod settings;
 pub mod tree;

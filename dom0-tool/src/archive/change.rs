@@ -1,8 +1,10 @@
 //! Changes of the volume table alone: a commit without data packs.
 
-use nacre_core::ids::SessionSeq;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Archive, Error, Result};
+use nacre_core::ids::{SessionSeq, VolumeId};
+
+use super::{Archive, Commit, Error, Result, Sessions};
 use crate::joints::Clock;
 
 impl Archive {
@@ -32,26 +34,62 @@ impl Archive {
         commit.finish(clock)
     }
 
-    /// Takes a volume out of the table and out of every session. Sessions without volumes go.
+    /// Takes a volume out of the table and out of every session. Sessions without volumes go. What only they needed is given away:
+    /// [`Archive::free`] frees it.
     pub fn delete_volume(&mut self, name: &str, clock: &dyn Clock) -> Result<()> {
         let sessions = self.sessions()?;
         let mut commit = self.begin_small_commit();
         let Some(volume) = commit.head.remove_volume(name) else {
             return Err(Error::internal());
         };
-        let changed: Vec<SessionSeq> = sessions.of_volume(volume.id).map(|(s, ..)| s).collect();
-        for seq in changed {
-            let Some(session) = sessions.get(seq) else {
-                continue;
-            };
-            let mut rest = session.clone();
-            rest.volumes.retain(|member| member.volume != volume.id);
-            if rest.volumes.is_empty() {
-                commit.remove_session(seq);
-            } else {
-                commit.set_session(seq, rest);
-            }
-        }
+        let gone = BTreeSet::from([volume.id]);
+        let every = sessions.of_volume(volume.id);
+        let every = every.map(|(seq, ..)| (seq, gone.clone())).collect();
+        forget(&mut commit, &sessions, &every);
         commit.finish(clock)
+    }
+
+    /// Takes volumes out of sessions. Sessions without volumes go. What only they needed is given away: [`Archive::free`] frees it.
+    ///
+    /// # Errors
+    /// A volume's newest session is never among them: the next send begins with it.
+    pub fn prune(&mut self, forgotten: &Forgotten, clock: &dyn Clock) -> Result<()> {
+        let newest = |(seq, volumes): (&SessionSeq, &BTreeSet<VolumeId>)| {
+            let is = |id: &VolumeId| {
+                self.head
+                    .volume_by_id(*id)
+                    .is_none_or(|volume| volume.newest == Some(*seq))
+            };
+            volumes.iter().any(is)
+        };
+        if forgotten.iter().any(newest) {
+            return Err(Error::refused(
+                "a volume's newest session is never pruned",
+                "",
+            ));
+        }
+        let sessions = self.sessions()?;
+        let mut commit = self.begin_small_commit();
+        forget(&mut commit, &sessions, forgotten);
+        commit.finish(clock)
+    }
+}
+
+/// Which volumes are to leave which sessions.
+pub type Forgotten = BTreeMap<SessionSeq, BTreeSet<VolumeId>>;
+
+fn forget(commit: &mut Commit<'_>, sessions: &Sessions, forgotten: &Forgotten) {
+    for (seq, volumes) in forgotten {
+        let Some(session) = sessions.get(*seq) else {
+            continue;
+        };
+        let mut rest = session.clone();
+        rest.volumes
+            .retain(|member| !volumes.contains(&member.volume));
+        if rest.volumes.is_empty() {
+            commit.remove_session(*seq);
+        } else {
+            commit.set_session(*seq, rest);
+        }
     }
 }

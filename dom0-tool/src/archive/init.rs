@@ -3,8 +3,8 @@
 //! A crash before the head leaves a header without head: `arch-init` may be run again there, which finds the names taken and says so, and the
 //! user removes the folder. Nothing is lost, since nothing was there.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use nacre_core::entropy::draw;
 use nacre_core::hash::HashType;
@@ -88,11 +88,13 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
         entropy: options.entropy,
         highest: head.epoch,
         header,
+        sessions: Mutex::default(),
+        freed: BTreeSet::new(),
         keys,
         head: head.clone(),
     };
     archive.put_head(&head, &object)?;
-    archive.advance(head, &object, BTreeMap::new())?;
+    archive.advance(head, &object, &BTreeMap::new(), BTreeMap::new())?;
     Ok(archive)
 }
 

@@ -2,8 +2,10 @@
 
 mod change;
 mod commit;
+mod compact;
 mod error;
 mod fetch;
+mod free;
 mod init;
 mod known;
 mod memory;
@@ -12,8 +14,8 @@ mod open;
 mod packs;
 mod sessions;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nacre_core::entropy::{Entropy, draw};
 use nacre_core::freshness::Anchor;
@@ -28,8 +30,12 @@ use nacre_core::pack::PackRecord;
 use nacre_core::place::Root;
 use nacre_core::seal::{Encoder, Sealer};
 
+pub use change::Forgotten;
+use commit::SessionChanges;
 pub use commit::{Commit, VolumeEdit};
+pub use compact::{Compacted, Moves};
 pub use error::{Error, Result, Severity};
+pub use free::{Freed, Orphan};
 pub use init::{InitOptions, init};
 pub use known::KnownEntries;
 pub use memory::{Memory, Pin};
@@ -57,6 +63,10 @@ pub struct Archive {
     /// The highest epoch that was ever seen, in the store or by this machine.
     highest: Epoch,
     header: Unlocked,
+    /// The sessions of the head, once somebody has asked for them.
+    sessions: Mutex<Option<Sessions>>,
+    /// What the head gives away and is freed by now, behind a barrier.
+    freed: BTreeSet<Alias>,
 }
 
 /// What is known of a volume before it is sent.
@@ -215,7 +225,17 @@ impl Archive {
 
     /// All sessions.
     pub fn sessions(&self) -> Result<Sessions> {
-        Sessions::read(self)
+        let mut known = self.known_sessions();
+        if let Some(sessions) = known.as_ref() {
+            return Ok(sessions.clone());
+        }
+        let sessions = Sessions::read(self)?;
+        *known = Some(sessions.clone());
+        Ok(sessions)
+    }
+
+    fn known_sessions(&self) -> MutexGuard<'_, Option<Sessions>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a head, created only if absent, and makes it durable.
@@ -242,13 +262,16 @@ impl Archive {
         &mut self,
         head: Head,
         object: &[u8],
-        changed: BTreeMap<Alias, PackRecord>,
+        changed: &BTreeMap<Alias, Option<PackRecord>>,
+        sessions: SessionChanges,
     ) -> Result<()> {
         let superseded = Epoch(self.head.epoch.0.saturating_sub(1));
         self.head_hash = HeadHash::of(object);
-        self.nodes
-            .packs()
-            .advance(head.packs, &head.homes, &changed);
+        self.nodes.packs().advance(head.packs, &head.homes, changed);
+        if let Some(known) = self.known_sessions().as_mut() {
+            known.change(sessions);
+        }
+        self.freed.clear();
         self.head = head;
         self.highest = self.head.epoch;
         self.memory.remember(&self.anchor(), object)?;

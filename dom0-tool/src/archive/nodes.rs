@@ -187,6 +187,30 @@ impl Nodes {
         Ok(())
     }
 
+    /// Loads the records of some packs with one batch for each level of the pack tree; [`pack_record`](Self::pack_record) then has them at hand.
+    pub fn load_packs(&self, aliases: &BTreeSet<Alias>) -> Result<()> {
+        let unknown = |alias: &&Alias| self.packs.record(**alias).is_none();
+        let keys: Vec<u64> = aliases
+            .iter()
+            .filter(unknown)
+            .map(|alias| alias.0)
+            .collect();
+        let tree = RecordTree {
+            tree: TreeKind::Packs,
+            root: self.packs.root(),
+        };
+        let mut source = self;
+        let records = tree.get_many(&mut source, &keys)?;
+        for (key, bytes) in keys.into_iter().zip(records) {
+            let parse = |bytes: Vec<u8>| {
+                PackRecord::parse(&bytes)
+                    .map_err(Error::damaged(format!("the record of pack {key}")))
+            };
+            self.packs.loaded(Alias(key), bytes.map(parse).transpose()?);
+        }
+        Ok(())
+    }
+
     /// What the pack tree says of a pack; `None` for the index pack of the newest head, which is not in it yet.
     pub fn pack_record(&self, alias: Alias) -> Result<Option<PackRecord>> {
         if self.packs.record(alias).is_none() {

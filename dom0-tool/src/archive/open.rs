@@ -1,14 +1,14 @@
 //! Opening an archive: headers, unlock, the newest head, freshness (DESIGN 4.4).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use nacre_core::freshness::{Anchor, Freshness};
 use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
 use nacre_core::header::{Candidates, HeaderError, Unlocked};
 use nacre_core::ids::{ArchiveId, Epoch, Generation, HeadHash};
 use nacre_core::object_name::{ObjectClass, ObjectName};
-use nacre_core::pack::PackRecord;
+use nacre_core::pack::{PackRecord, PackState};
 use nacre_core::place::TreeKind;
 use nacre_core::tree::RecordTree;
 
@@ -89,6 +89,8 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
         entropy: options.entropy,
         highest,
         header,
+        sessions: Mutex::default(),
+        freed: BTreeSet::new(),
         keys,
         head: found.head,
     };
@@ -327,7 +329,8 @@ impl Heads<'_> {
         let new = before.next.alias.0..head.next.alias.0;
         for (_, record) in packs.range(&mut source, new)? {
             let record = PackRecord::parse(&record)?;
-            if !is_there(record.name, record.size)? {
+            // What the same head gives away again may be gone.
+            if record.state == PackState::Live && !is_there(record.name, record.size)? {
                 return Ok(false);
             }
         }

@@ -43,12 +43,17 @@ struct State {
 
 impl PackTable {
     /// Takes over what a head says. Records that the new head's commit changed are given with it.
-    pub fn advance(&self, root: Root, homes: &[Home], changed: &BTreeMap<Alias, PackRecord>) {
+    pub fn advance(
+        &self,
+        root: Root,
+        homes: &[Home],
+        changed: &BTreeMap<Alias, Option<PackRecord>>,
+    ) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.root = root;
         state.homes = homes.iter().map(|home| (home.alias, *home)).collect();
         for (alias, record) in changed {
-            state.records.insert(*alias, Some(Arc::new(record.clone())));
+            state.records.insert(*alias, record.clone().map(Arc::new));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The sessions of an archive, and which of them the user means.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nacre_core::head::Volume;
 use nacre_core::ids::{SessionSeq, VolumeId};
@@ -9,6 +10,7 @@ use nacre_core::session::{Session, SessionTime, SessionVolume, Tag};
 use nacre_core::session_name::SessionName;
 use nacre_core::tree::RecordTree;
 
+use super::commit::SessionChanges;
 use super::nodes::Nodes;
 use super::{Archive, Error, Result};
 use crate::joints::Clock;
@@ -16,7 +18,7 @@ use crate::joints::Clock;
 /// All sessions, by number.
 #[derive(Clone, Debug, Default)]
 pub struct Sessions {
-    all: BTreeMap<SessionSeq, Session>,
+    all: Arc<BTreeMap<SessionSeq, Session>>,
 }
 
 /// Which session is wanted.
@@ -45,7 +47,18 @@ impl Sessions {
             all.insert(SessionSeq(seq), session);
             Ok(())
         })?;
-        Ok(Self { all })
+        Ok(Self { all: Arc::new(all) })
+    }
+
+    /// The sessions after a commit.
+    pub(super) fn change(&mut self, changes: SessionChanges) {
+        let all = Arc::make_mut(&mut self.all);
+        for (seq, session) in changes {
+            match session {
+                Some(session) => all.insert(seq, session),
+                None => all.remove(&seq),
+            };
+        }
     }
 
     /// All of them, oldest first.

@@ -262,7 +262,8 @@ impl Draft {
         let mut changed: Vec<&mut Part> = self
             .parts
             .iter_mut()
-            .filter(|part| !part.edits.is_empty() || part.cut)
+            // Of the others nothing is entered: a tree of theirs would be nobody's.
+            .filter(|part| part.has_something() && (!part.edits.is_empty() || part.cut))
             .collect();
         let mut edits = Vec::new();
         for part in &mut changed {

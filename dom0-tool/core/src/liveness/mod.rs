@@ -10,7 +10,7 @@ mod settle;
 
 pub use settle::Settled;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::ids::Alias;
 use crate::node::ChunkEntry;
@@ -109,6 +109,45 @@ impl RunChanges {
             (_, Root::Empty) => self.forget_last(source, before, forgotten),
             _ => self.forget_between(source, before, forgotten, next),
         }
+    }
+
+    /// Some sessions of a volume that follow one another become others, in whatever number: `before` and `next` are the neighbours that stay.
+    /// The general case. A node that an old session and a neighbour share must not be left out in between: nodes never come back. It costs the differences along both chains, and memory for a pointer to each node that `old` and `new` do not share
+    /// with `before`.
+    pub fn rewrite<S: NodeSource>(
+        &mut self,
+        source: &mut S,
+        before: &Root,
+        old: &[Root],
+        new: &[Root],
+        next: &Root,
+    ) -> Result<(), S::Error> {
+        let gone = self.chain(source, before, old, next, -1)?;
+        let kept = self.chain(source, before, new, next, 1)?;
+        self.dead_nodes.extend(gone.difference(&kept));
+        Ok(())
+    }
+
+    /// Counts the runs that begin along a chain of sessions; the answer is the nodes that `before` does not have.
+    fn chain<S: NodeSource>(
+        &mut self,
+        source: &mut S,
+        before: &Root,
+        between: &[Root],
+        next: &Root,
+        by: i64,
+    ) -> Result<BTreeSet<Place>, S::Error> {
+        let mut nodes = BTreeSet::new();
+        let following = between.iter().chain([next]);
+        for (one, other) in [before].into_iter().chain(between).zip(following) {
+            each(source, one, other, |batch| {
+                for cell in &batch.entries {
+                    self.count(only(cell.new.as_ref(), cell.old.as_ref()), by);
+                }
+                nodes.extend(batch.new_nodes);
+            })?;
+        }
+        Ok(nodes)
     }
 
     /// Nothing is left before them: the runs that end in them are gone.

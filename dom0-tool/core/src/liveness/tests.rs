@@ -164,7 +164,8 @@ impl Archive {
             let session = at.and_then(|at| sessions.get(at));
             session.map_or(Root::Empty, |(_, root)| *root)
         };
-        match random.below(5) {
+        match random.below(6) {
+            5 if !sessions.is_empty() => self.rewrite(random, volume, changes),
             0 | 1 if !sessions.is_empty() => {
                 let from = random.below(sessions.len());
                 let to = (from + 1 + random.below(3)).min(sessions.len());
@@ -199,6 +200,26 @@ impl Archive {
                 self.volumes[volume].sessions.push(new);
             }
         }
+    }
+
+    /// The last sessions become others. Nodes never come back, so each is made of the one before it.
+    fn rewrite(&mut self, random: &mut Random, volume: usize, changes: &mut RunChanges) {
+        let sessions = self.volumes[volume].sessions.clone();
+        let from = random.below(sessions.len());
+        let mut base = sessions[from + random.below(sessions.len() - from)].clone();
+        let mut new: Vec<(Cells, Root)> = Vec::new();
+        for _ in 0..random.below(4) {
+            let cells = self.written(random, volume, &base.0);
+            base = self.tree(&base, cells);
+            new.push(base.clone());
+        }
+        let before = from.checked_sub(1).map_or(Root::Empty, |at| sessions[at].1);
+        let old: Vec<Root> = sessions[from..].iter().map(|(_, root)| *root).collect();
+        let roots: Vec<Root> = new.iter().map(|(_, root)| *root).collect();
+        changes
+            .rewrite(&mut self.shelf.read(), &before, &old, &roots, &Root::Empty)
+            .unwrap();
+        self.volumes[volume].sessions.splice(from.., new);
     }
 
     fn commit(&mut self, changes: RunChanges) {

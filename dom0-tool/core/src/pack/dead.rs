@@ -50,7 +50,8 @@ pub fn kill<'a>(
 }
 
 /// Gives up those of the packs of which every item is dead. Homes of the pack tree stay. What leaves the tree is removed from `packs` and
-/// from the sources of the packs that held its parts, which must be in `packs`; their aliases are added to `touched`.
+/// from the sources of the packs that held its parts; parts that lie in what is given up go too. The records of holders and sources must be in
+/// `packs`; their aliases are added to `touched`.
 pub fn retire(
     packs: &mut BTreeMap<Alias, PackRecord>,
     touched: &mut BTreeSet<Alias>,
@@ -63,8 +64,14 @@ pub fn retire(
         match packs.get_mut(&alias) {
             Some(record) if record.state == PackState::Live && !homes.contains(&alias) => {
                 record.state = PackState::Void;
-                record.sources.clear();
                 retired.void.push(alias);
+                // What was moved here is dead too: no part may point at a pack that is gone.
+                for source in std::mem::take(&mut record.sources) {
+                    if let Some(record) = packs.get_mut(&source) {
+                        record.parts.retain(|part| part.alias != alias);
+                        touched.insert(source);
+                    }
+                }
             }
             Some(record) if record.state == PackState::Moved => {
                 let holders: Vec<Alias> = record.part_aliases().collect();

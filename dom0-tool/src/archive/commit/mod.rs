@@ -3,17 +3,26 @@
 //! A crash before the head is there leaves packs that no head names; the archive is as it was. A crash between the head and the anchor
 //! leaves an archive that is newer than the anchor: its history contains what the anchor names, so it is accepted.
 
-use std::collections::BTreeMap;
+mod fresh;
+mod ledger;
+mod runs;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_core::entropy::{Entropy, draw};
 use nacre_core::head::{Head, Home};
 use nacre_core::ids::{Alias, Epoch, HeadHash, PackName, SessionSeq, VolumeId};
+use nacre_core::liveness::Settled;
 use nacre_core::node::ChunkEntry;
 use nacre_core::object_name::ObjectName;
-use nacre_core::pack::{FinishedIndex, IndexPack, PackKind, PackRecord};
+use nacre_core::pack::{FinishedIndex, IndexPack, PackRecord};
 use nacre_core::place::{Place, Root, TreeKind};
 use nacre_core::session::Session;
 use nacre_core::tree::{Edit, EditTarget, Edited, RecordTree};
+
+use fresh::{FreshNodes, Keeping, Overlay};
+use ledger::Ledger;
+pub use ledger::SessionChanges;
 
 use super::nodes::Nodes;
 use super::{Archive, Error, Result};
@@ -40,8 +49,14 @@ pub struct Commit<'a> {
     /// What the new head will say.
     pub head: Head,
     index: IndexPack,
-    sessions: BTreeMap<SessionSeq, Option<Session>>,
-    packs: BTreeMap<Alias, PackRecord>,
+    /// Nodes of volumes in the index pack.
+    fresh: FreshNodes,
+    sessions: SessionChanges,
+    packs: Ledger,
+    /// Items of this commit's own packs that more than one chunk needs.
+    shared: BTreeSet<Place>,
+    /// Packs that may be wholly dead.
+    swept: BTreeSet<Alias>,
 }
 
 impl<'a> Commit<'a> {
@@ -66,14 +81,47 @@ impl<'a> Commit<'a> {
             entropy,
             head,
             index,
+            fresh: FreshNodes::new(),
             sessions: BTreeMap::new(),
-            packs: BTreeMap::new(),
+            packs: Ledger::default(),
+            shared: BTreeSet::new(),
+            swept: BTreeSet::new(),
         }
     }
 
     /// Packs that were written and acknowledged since the last commit.
     pub fn add_packs(&mut self, packs: Vec<(Alias, PackRecord)>) {
-        self.packs.extend(packs);
+        for (alias, record) in packs {
+            self.packs.set(alias, record);
+        }
+    }
+
+    /// Changes of pack records: new ones, relocations. `None`: the pack leaves the tree.
+    pub fn set_packs(&mut self, packs: Vec<(Alias, Option<PackRecord>)>) {
+        for (alias, record) in packs {
+            match record {
+                Some(record) => self.packs.set(alias, record),
+                None => self.packs.remove(alias),
+            }
+        }
+    }
+
+    /// The head gives these packs away: void and moved ones wholly, others where their items are dead.
+    pub fn give_away(&mut self, packs: impl IntoIterator<Item = Alias>) {
+        for alias in packs {
+            self.packs.give_away(alias);
+        }
+    }
+
+    /// Packs that are given up if nothing in them lives: those that could not be while they were homes of the pack tree.
+    pub fn sweep(&mut self, packs: impl IntoIterator<Item = Alias>) {
+        self.swept.extend(packs);
+    }
+
+    /// Items in the packs of this commit that more than one chunk needs. Whoever lets a second chunk refer to an item that was stored since the
+    /// last commit must say so: all others are taken to be needed once.
+    pub fn share(&mut self, items: impl IntoIterator<Item = Place>) {
+        self.shared.extend(items);
     }
 
     /// Writes or replaces a session.
@@ -116,6 +164,10 @@ impl<'a> Commit<'a> {
     pub fn edit_volumes(&mut self, edits: Vec<VolumeEdit>) -> Result<Vec<Root>> {
         let nodes = self.archive.nodes();
         let mut source: &Nodes = &nodes;
+        let mut sink = Keeping {
+            index: &mut self.index,
+            fresh: &mut self.fresh,
+        };
         let mut running = Vec::with_capacity(edits.len());
         for edit in edits {
             let target = EditTarget {
@@ -127,16 +179,16 @@ impl<'a> Commit<'a> {
             let cut = edit.size.div_ceil(nodes.format().chunk_size() as u64);
             let mut tree = Edit::new(target, &edit.base, Some(cut));
             for (chunk, entry) in edit.edits {
-                tree.push(&mut source, &mut self.index, chunk, entry)?;
+                tree.push(&mut source, &mut sink, chunk, entry)?;
             }
-            tree.end_leaves(&mut source, &mut self.index)?;
+            tree.end_leaves(&mut source, &mut sink)?;
             running.push(tree);
         }
         let mut raised = true;
         while raised {
             raised = false;
             for tree in &mut running {
-                raised |= tree.raise(&mut source, &mut self.index)?;
+                raised |= tree.raise(&mut source, &mut sink)?;
             }
         }
         let finish = |tree: Edit<'_, ChunkEntry>| Ok(tree.finish(&mut source)?.root);
@@ -149,9 +201,9 @@ impl<'a> Commit<'a> {
         self.head.epoch = self.archive.next_epoch();
         self.head.previous = previous.1;
         self.head.time = clock.now().seconds;
-        self.write_trees(previous)?;
+        let sessions = std::mem::take(&mut self.sessions);
+        let changed = self.write_trees(previous, &sessions)?;
         let index = self.index.finish();
-        let changed = std::mem::take(&mut self.packs);
         enter_home(&mut self.head, &index);
         let store = self.archive.store();
         let name = ObjectName::Pack(index.record.name);
@@ -172,18 +224,26 @@ impl<'a> Commit<'a> {
             )
         })?;
         self.archive.put_head(&self.head, &object)?;
-        self.archive.advance(self.head, &object, changed)
+        self.archive.advance(self.head, &object, &changed, sessions)
     }
 
-    /// Writes records and nodes of the trees that the head points to.
-    fn write_trees(&mut self, previous: (Epoch, HeadHash)) -> Result<()> {
+    /// Writes records and nodes of the trees that the head points to. The answer is the pack records that changed.
+    fn write_trees(
+        &mut self,
+        previous: (Epoch, HeadHash),
+        sessions: &SessionChanges,
+    ) -> Result<BTreeMap<Alias, Option<PackRecord>>> {
+        // What was given away before is freed first, so that this head need not name it any more.
+        let freed = self.archive.free_left_over()?;
         let nodes = self.archive.nodes();
         let key = nodes.digests();
-        let sessions = std::mem::take(&mut self.sessions);
+        let settled = self.settle(&nodes, sessions)?;
         let sessions = sessions
-            .into_iter()
-            .map(|(seq, session)| (seq.0, session.map(|session| session.encode())));
+            .iter()
+            .map(|(seq, session)| (seq.0, session.as_ref().map(Session::encode)));
         let sessions = RecordTree::stage(TreeKind::Sessions, key, sessions, &mut self.index)?;
+        let counters = settled.counters;
+        let counters = RecordTree::stage(TreeKind::Counters, key, counters, &mut self.index)?;
         let history = [(previous.0.0, Some(previous.1.0.to_vec()))];
         let history = RecordTree::stage(TreeKind::Heads, key, history, &mut self.index)?;
 
@@ -194,49 +254,53 @@ impl<'a> Commit<'a> {
             Ok::<Edited, Error>(edited)
         };
         let (index, head) = (&mut self.index, &mut self.head);
-        let mut dropped = apply(TreeKind::Sessions, &mut head.sessions, sessions, index)?.dropped;
-        dropped.extend(apply(TreeKind::Heads, &mut head.history, history, index)?.dropped);
+        let mut dead = apply(TreeKind::Sessions, &mut head.sessions, sessions, index)?.dropped;
+        dead.extend(apply(TreeKind::Counters, &mut head.counters, counters, index)?.dropped);
+        dead.extend(apply(TreeKind::Heads, &mut head.history, history, index)?.dropped);
+        dead.extend(settled.dead);
+        dead.extend(settled.dead_nodes);
 
-        enter_last_index(&nodes, head, &mut self.packs)?;
-        kill(&nodes, &mut self.packs, &dropped)?;
-        let packs = self.packs.iter();
-        let packs = packs.map(|(alias, record)| (alias.0, Some(record.encode())));
+        let mut ledger = std::mem::take(&mut self.packs);
+        ledger.enter_last_index(&nodes, head)?;
+        ledger.drop_freed(&nodes, head, &freed)?;
+        ledger.bury(&nodes, head, &dead)?;
+        ledger.sweep(&nodes, head, &self.swept)?;
+        let changed = ledger.finish(head);
+        let packs = changed.iter();
+        let packs = packs.map(|(alias, record)| (alias.0, record.as_ref().map(PackRecord::encode)));
         let packs = RecordTree::stage(TreeKind::Packs, key, packs, index)?;
         let edited = apply(TreeKind::Packs, &mut head.packs, packs, index)?;
         leave_homes(head, &edited.dropped);
-        Ok(())
+        Ok(changed)
     }
-}
 
-/// The index pack of the head before is known by that head only; now it enters the pack tree.
-fn enter_last_index(
-    nodes: &Nodes,
-    head: &Head,
-    packs: &mut BTreeMap<Alias, PackRecord>,
-) -> Result<()> {
-    if let Some(home) = head.homes.last()
-        && nodes.pack_record(home.alias)?.is_none()
-    {
-        let kind = PackKind::Index;
-        let record = PackRecord::new(kind, home.name, home.key_generation, home.size, home.own);
-        packs.insert(home.alias, record);
-    }
-    Ok(())
-}
-
-/// Marks nodes and records that the new trees do not have as dead in their packs.
-fn kill(nodes: &Nodes, packs: &mut BTreeMap<Alias, PackRecord>, dropped: &[Place]) -> Result<()> {
-    for place in dropped {
-        if !packs.contains_key(&place.alias)
-            && let Some(record) = nodes.pack_record(place.alias)?
-        {
-            packs.insert(place.alias, record);
+    /// What dies with this commit, and the new run counters.
+    fn settle(&self, nodes: &Nodes, sessions: &SessionChanges) -> Result<Settled> {
+        if sessions.is_empty() {
+            return Ok(Settled::default());
         }
-        if let Some(record) = packs.get_mut(&place.alias) {
-            record.kill(place);
-        }
+        // Packs are numbered in the order in which they are made: what no committed head knew has a number that none had given out.
+        let head = self.archive.head();
+        let first = head.next.alias;
+        let is_new = |place: &Place| place.alias >= first;
+        let single = |place: &Place| is_new(place) && !self.shared.contains(place);
+        let source = Overlay {
+            nodes,
+            fresh: &self.fresh,
+        };
+        let runs = runs::count(source, &self.archive.sessions()?, sessions, single)?;
+        let counters = RecordTree {
+            tree: TreeKind::Counters,
+            root: head.counters,
+        };
+        let mut source = nodes;
+        runs.settle(&mut source, &counters, is_new)
+            .map_err(|error| match error {
+                // A format error of its own making: the counters do not fit the sessions.
+                Error::Damaged { error, .. } => Error::damaged("the archive's run counters")(error),
+                other => other,
+            })
     }
-    Ok(())
 }
 
 /// Nodes of the pack tree are not followed by pack records but counted at their homes.
