@@ -9,6 +9,7 @@ mod moved;
 mod pool;
 mod random;
 mod restore;
+mod scale;
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -35,8 +36,13 @@ const BLOCK: u64 = 4096;
 
 /// Calls `check` on a fresh Btrfs and a fresh XFS.
 fn on_both(test: &str, check: impl Fn(&Desk)) {
+    on_both_of(512, test, check);
+}
+
+/// The same, of so many MiB.
+fn on_both_of(mib: u64, test: &str, check: impl Fn(&Desk)) {
     for kind in [FileSystem::Btrfs, FileSystem::Xfs] {
-        match Mounted::new(kind, 512) {
+        match Mounted::new(kind, mib) {
             Ok(disk) => check(&Desk::on(disk)),
             Err(why) => nacre_tests::skip(&format!("{test} on {kind:?}"), &why),
         }

@@ -8,6 +8,7 @@
 //! given to other data, freed again and given back to the first within one walk.) What moved only costs time.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::identity::{FileSystem, Identity};
 use super::map::{Extent, Map, MapError, Place, Way, way_on_btrfs};
@@ -65,21 +66,55 @@ fn size_of(status: &rustix::fs::Stat) -> u64 {
     u64::try_from(status.st_size).unwrap_or(0)
 }
 
-/// Compares until neither map changed meanwhile; `None` if they never stay.
-fn compare_steady<'a>(
-    both: impl Fn() -> (Map<'a>, Map<'a>),
+/// Compares until neither map changed meanwhile; `None` if they never stay. `both` begins to read old and new map.
+fn compare_steady<I: Iterator<Item = Result<Extent, E>>, E>(
+    both: impl Fn() -> (I, I),
     end: u64,
-) -> Result<Option<Ranges>, MapError> {
+) -> Result<Option<Ranges>, E> {
     for _ in 0..ATTEMPTS {
-        let (mut old, mut new) = both();
+        let (old, new) = both();
+        let (mut old, mut new) = (Watched::new(old), Watched::new(new));
         let ranges = compare(old.by_ref(), new.by_ref(), end)?;
         let seen = (old.digest()?, new.digest()?);
         let (old, new) = both();
-        if (old.digest()?, new.digest()?) == seen {
+        if (Watched::new(old).digest()?, Watched::new(new).digest()?) == seen {
             return Ok(Some(ranges));
         }
     }
     Ok(None)
+}
+
+/// A map that remembers by a hash what it said.
+struct Watched<I> {
+    extents: I,
+    seen: DefaultHasher,
+}
+
+impl<I: Iterator<Item = Result<Extent, E>>, E> Watched<I> {
+    fn new(extents: I) -> Self {
+        let seen = DefaultHasher::new();
+        Self { extents, seen }
+    }
+
+    /// A hash of all extents, those that were not asked for yet included.
+    fn digest(mut self) -> Result<u64, E> {
+        for extent in self.by_ref() {
+            extent?;
+        }
+        Ok(self.seen.finish())
+    }
+}
+
+impl<I: Iterator<Item = Result<Extent, E>>, E> Iterator for Watched<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let extent = self.extents.next()?;
+        if let Ok(extent) = &extent {
+            extent.hash(&mut self.seen);
+        }
+        Some(extent)
+    }
 }
 
 /// What of the bytes before `end` does not lie at the same place in both. The extents rise; between them are holes.
@@ -141,6 +176,7 @@ impl<I: Iterator<Item = Result<Extent, E>>, E> Pieces<I> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::convert::Infallible;
 
     use proptest::prelude::*;
@@ -179,6 +215,39 @@ mod tests {
             at = end;
         }
         (extents, bytes)
+    }
+
+    fn at(address: u64) -> Extent {
+        Extent {
+            start: 0,
+            end: 8,
+            place: Place::At(address),
+        }
+    }
+
+    /// Compares maps of one extent each, whose addresses at each reading of the two are given; the last pair stays.
+    fn compared(readings: &[(u64, u64)]) -> Option<Ranges> {
+        let reading = Cell::new(0);
+        let both = || {
+            let (old, new) = readings[reading.get().min(readings.len() - 1)];
+            reading.set(reading.get() + 1);
+            let one = |address| std::iter::once(Ok::<_, Infallible>(at(address)));
+            (one(old), one(new))
+        };
+        let Ok(found) = compare_steady(both, 8);
+        found
+    }
+
+    #[test]
+    fn what_looks_the_same_while_data_moves_is_looked_at_again() {
+        assert_eq!(compared(&[(1, 1)]), Some(Ranges::new()));
+        // The old data moved away from 1 after it was looked at, and the new, other data to it before it was.
+        assert_eq!(compared(&[(1, 1), (5, 1)]), Some(Ranges::one(0, 8)));
+        assert_eq!(compared(&[(1, 1), (1, 5)]), Some(Ranges::one(0, 8)));
+        assert_eq!(
+            compared(&[(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (6, 5)]),
+            None
+        );
     }
 
     proptest! {

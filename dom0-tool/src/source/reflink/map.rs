@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::AsFd;
 
 use nacre_sys::{BtrfsExtent, BtrfsExtentKind, FiemapExtent, fiemap_flags};
@@ -109,7 +108,6 @@ pub struct Map<'a> {
     /// Begin of an extent whose end only the next one tells.
     open: Option<u64>,
     done: bool,
-    seen: DefaultHasher,
 }
 
 impl<'a> Map<'a> {
@@ -126,16 +124,7 @@ impl<'a> Map<'a> {
             ahead: None,
             open: None,
             done: false,
-            seen: DefaultHasher::new(),
         }
-    }
-
-    /// A hash of all extents, those that were not walked yet included.
-    pub fn digest(mut self) -> Result<u64, MapError> {
-        for extent in self.by_ref() {
-            extent?;
-        }
-        Ok(self.seen.finish())
     }
 
     fn read(&mut self) -> Result<(), MapError> {
@@ -269,10 +258,7 @@ impl Iterator for Map<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let extent = self.joined().transpose()?;
-        match &extent {
-            Ok(extent) => extent.hash(&mut self.seen),
-            Err(_) => self.done = true,
-        }
+        self.done |= extent.is_err();
         Some(extent)
     }
 }
