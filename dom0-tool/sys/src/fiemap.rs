@@ -58,14 +58,14 @@ pub mod fiemap_flags {
 
 const FLAG_SYNC: u32 = 1;
 
-/// The extents that hold a byte at or behind `start`, in rising order, a batch of them. The first may begin before `start`. What was
-/// written is written out first. None are returned when only holes follow.
+/// The extents that hold a byte at or behind `start`, in rising order, a batch of them. The first may begin before `start`. None are returned
+/// when only holes follow. What was written and is not on the disk yet is put there first, if `start` is 0.
 pub fn fiemap(file: impl AsFd, start: u64) -> Result<Vec<FiemapExtent>> {
     let mut request = Box::new(Request {
         header: Header {
             start,
             length: u64::MAX - start,
-            flags: FLAG_SYNC,
+            flags: if start == 0 { FLAG_SYNC } else { 0 },
             mapped_extents: 0,
             extent_count: 585,
             reserved: 0,

@@ -8,7 +8,7 @@ use nacre::joints::Ranges;
 use super::{BLOCK, on_both_of, ranges};
 
 /// Pieces of the volume; as many thousand as `NACRE_PIECES` says, if it is set.
-const PIECES: u64 = 20;
+const PIECES: u64 = 10;
 
 /// What this process holds in memory, in KiB.
 fn memory() -> u64 {
