@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod entry;
 pub mod joints;
+pub mod qubes;
 pub mod report;
 pub mod restore;
 pub mod source;

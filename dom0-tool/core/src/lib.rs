@@ -38,4 +38,5 @@ pub mod retention;
 pub mod seal;
 pub mod session;
 pub mod session_name;
+pub mod settings;
 pub mod tree;

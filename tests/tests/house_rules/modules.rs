@@ -15,7 +15,7 @@ struct Rule {
 }
 
 /// The part of nacre-core that is words, not machinery: ids, names, epochs, and where randomness comes from.
-const NEWTYPES: &[&str] = &["ids", "object_name", "entropy"];
+const NEWTYPES: &[&str] = &["ids", "object_name", "entropy", "settings"];
 
 /// `core+` stands for the whole of nacre-core, `core` for its newtypes only.
 const RULES: &[(&str, Rule)] = &[

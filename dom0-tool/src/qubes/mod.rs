@@ -1,0 +1,9 @@
+//! Qubes as their users see them: volumes and settings together (DESIGN 7).
+
+mod choose;
+mod inventory;
+mod place;
+
+pub use choose::{Choice, LeftOut, Wanted, choose};
+pub use inventory::{Inventory, System, describe, inventory};
+pub use place::{Place, Storage, Trouble, candidates, place};
