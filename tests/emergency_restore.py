@@ -7,13 +7,11 @@
 ARCHIVE is a copy of the store: the folder with header/, head/ and pack/. Needs Python 3.9 and the packages
 pynacl, zstandard, blake3 and, for passphrases, argon2-cffi. Numbers in comments are sections of doc/FORMAT.md.
 """
-import argparse, getpass, hashlib, hmac, os, struct, sys
+import argparse, functools, getpass, hashlib, hmac, os, struct, sys
 import blake3, nacl.bindings, zstandard
-
 
 class Bad(Exception):
     """The archive is damaged, altered, or not what this program knows."""
-
 
 class Reader:
     """Section 1."""
@@ -22,34 +20,38 @@ class Reader:
         if self.at + n > len(self.data): raise Bad("cut short")
         self.at += n
         return self.data[self.at - n:self.at]
-    def u8(self): return self.take(1)[0]
-    def u16(self): return struct.unpack("<H", self.take(2))[0]
-    def u32(self): return struct.unpack("<I", self.take(4))[0]
-    def u64(self): return struct.unpack("<Q", self.take(8))[0]
+    def number(self, size): return int.from_bytes(self.take(size), "little")
+    def u8(self): return self.number(1)
+    def u32(self): return self.number(4)
     def varint(self):
         value = shift = 0
-        while True:
+        while shift < 70:
             byte = self.u8()
             value |= (byte & 0x7f) << shift
             shift += 7
             if byte < 0x80: return value
-            if shift > 63: raise Bad("number too long")
+        raise Bad("number too long")
     def zigzag(self):
         n = self.varint()
         return (n >> 1) ^ -(n & 1)
+    def skip(self, varints):
+        for _ in range(varints): self.varint()
     def blob(self): return self.take(self.varint())
     def text(self): return self.blob().decode()
+    def each(self, read): return [read() for _ in range(self.varint())]
     def extensions(self):
-        for _ in range(self.varint()):
-            kind = self.varint(); self.blob()
+        for kind, _ in self.each(lambda: (self.varint(), self.blob())):
             if kind % 4 == 3: raise Bad(f"extension {kind} is unknown")
     def aliases(self):
         out = []
-        for _ in range(self.varint()): out.append(self.varint() + (out[-1] + 1 if out else 0))
+        for gap in self.each(self.varint): out.append(gap + (out[-1] + 1 if out else 0))
         return out
+    def root(self):
+        """Section 6.3: (level, place, raw length, digest) or None."""
+        levels = self.u8()
+        return (levels - 1, (self.varint(), self.varint(), self.varint()), self.varint(), self.take(32)) if levels else None
     def end(self):
         if self.at != len(self.data): raise Bad("bytes left over")
-
 
 def hkdf(salt, ikm, info):
     prk = hmac.new(salt, ikm, hashlib.sha256).digest()
@@ -59,41 +61,35 @@ def aead_open(key, nonce, aad, sealed):
     try: return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(bytes(sealed), aad, bytes(nonce), key)
     except Exception: raise Bad("fails authentication") from None
 
-
 class Header:
     """Section 4."""
     def __init__(self, data):
         r = Reader(data)
-        if r.take(8) != b"\x89NACRE\r\n" or r.u16() != 1: raise Bad("not a header of version 1")
+        if r.take(8) != b"\x89NACRE\r\n" or r.number(2) != 1: raise Bad("not a header of version 1")
         if r.u32() != len(data): raise Bad("wrong length")
-        r.u64(); r.u64()
-        if r.u64(): raise Bad("features that this program does not know")
+        r.take(16)
+        if r.number(8): raise Bad("features that this program does not know")
         self.data, self.origin, self.archive = data, r.take(16), r.take(16)
-        self.generation, self.key_generation = r.u64(), r.u32()
+        self.generation, self.key_generation = r.number(8), r.u32()
         self.sealing, self.hash_type, self.chunk_bits = r.u8(), r.u8(), r.u8()
         self.slots = []
         for _ in range(r.u8()):
             start = r.at
-            kind = r.u8(); r.take(r.u8()); r.u64()
+            kind = r.u8(); r.take(r.u8()); r.take(8)
             salt, params = r.take(32), (r.u32(), r.u32(), r.u32())
-            head = data[start:r.at]
-            self.slots.append((kind, salt, params, head, r.take(24), r.take(48)))
-        self.older, self.keyring = r.u16(), None
-        if self.older: self.keyring = r.take(24), r.take(32 * self.older + 16)
-        self.mac = r.take(32)
-        r.end()
+            self.slots.append((kind, salt, params, data[start:r.at], r.take(24), r.take(48)))
+        older = r.number(2)
+        self.keyring = (r.take(24), r.take(32 * older + 16)) if older else None
+        self.mac = r.take(32); r.end()
 
     def unlock(self, secrets):
         """Finds the master and opens the keyring; returns the masters of all key generations."""
         gen = struct.pack("<I", self.key_generation)
         for master in self.candidates(secrets, gen):
-            mac_key = self.subkey(master, b"header-mac")
-            if not hmac.compare_digest(hmac.new(mac_key, self.data[:-32], hashlib.sha256).digest(), self.mac): continue
-            masters = []
-            if self.keyring:
-                plain = aead_open(self.subkey(master, b"keyring"), self.keyring[0], b"nacre/1 keyring" + self.origin + gen, self.keyring[1])
-                masters = [plain[i:i + 32] for i in range(0, len(plain), 32)]
-            return masters + [master]
+            if hmac.new(self.subkey(master, b"header-mac"), self.data[:-32], hashlib.sha256).digest() != self.mac: continue
+            if not self.keyring: return [master]
+            older = aead_open(self.subkey(master, b"keyring"), self.keyring[0], b"nacre/1 keyring" + self.origin + gen, self.keyring[1])
+            return [older[i:i + 32] for i in range(0, len(older), 32)] + [master]
         raise Bad("no key slot opens with this passphrase or key")
 
     def candidates(self, secrets, gen):
@@ -103,8 +99,8 @@ class Header:
             if secret is None: continue
             if kind == 1:
                 if not (65536 <= m <= 1048576 and 1 <= t <= 16 and 1 <= p <= 4): raise Bad("key parameters out of range")
-                import argon2.low_level as a2
-                kek = a2.hash_secret_raw(secret, salt, t, m, p, 32, a2.Type.ID, 0x13)
+                from argon2.low_level import Type, hash_secret_raw
+                kek = hash_secret_raw(secret, salt, t, m, p, 32, Type.ID, 0x13)
             else: kek = hkdf(salt, secret, b"nacre/1 slot-key")
             try: yield aead_open(kek, nonce, b"nacre/1 slot" + self.origin + gen + head, wrapped)
             except Bad: pass
@@ -112,86 +108,62 @@ class Header:
     def subkey(self, master, label, context=b""):
         return hkdf(self.origin, master, b"nacre/1 " + label + b"\0" + context)
 
-
 class Archive:
     def __init__(self, path, secrets):
         self.path = path
         self.header, self.masters = self.open_header(secrets)
         self.chunk = 1 << self.header.chunk_bits
         self.digest_key = self.header.subkey(self.masters[0], b"digest")
-        self.packs, self.homes = {}, {}
+        self.packs = {}
         self.open_head()
 
     def read(self, name):
         with open(os.path.join(self.path, name), "rb") as f: return f.read()
 
     def mac(self, key, data):
-        if self.header.hash_type == 1: return blake3.blake3(data, key=key).digest()
-        return hmac.new(key, data, hashlib.sha256).digest()
+        return blake3.blake3(data, key=key).digest() if self.header.hash_type == 1 else hmac.new(key, data, hashlib.sha256).digest()
 
     def open_header(self, secrets):
         why = Bad("no header")
         for name in sorted(os.listdir(os.path.join(self.path, "header")), key=lambda n: (n[:8], n[8:] == ".a"), reverse=True):
-            try:
-                header = Header(self.read("header/" + name))
-                return header, header.unlock(secrets)
+            try: return (header := Header(self.read("header/" + name))), header.unlock(secrets)
             except Bad as error: why = error
         raise why
 
     def open_head(self):
         """Section 8."""
         name = sorted(os.listdir(os.path.join(self.path, "head")))[-1]
-        data = self.read("head/" + name)
-        r = Reader(data)
-        if r.take(8) != b"\x89NACRH\r\n" or r.u16() != 1: raise Bad("not a head of version 1")
+        r = Reader(data := self.read("head/" + name))
+        if r.take(8) != b"\x89NACRH\r\n" or r.number(2) != 1: raise Bad("not a head of version 1")
         generation = r.u32()
         aad = b"nacre/1 head" + self.header.origin + struct.pack("<Q", int(name, 16)) + data[:14]
         nonce = r.take(24)
         r = Reader(aead_open(self.header.subkey(self.masters[generation], b"head"), nonce, aad, data[r.at:]))
-        if r.take(16) != self.header.archive or r.u64() != int(name, 16): raise Bad("head of another archive or epoch")
+        if r.take(16) != self.header.archive or r.number(8) != int(name, 16): raise Bad("head of another archive or epoch")
         r.take(32 + 16)
         wanted, digest = r.varint(), r.take(32)
         if wanted > self.header.generation or wanted == self.header.generation and digest != blake3.blake3(self.header.data).digest():
             raise Bad("the header is older than the head")
-        r.zigzag(); r.u8(); r.zigzag()
-        for _ in range(4): r.varint()
-        self.domains = {}
-        for _ in range(r.varint()):
-            number = r.varint(); self.domains[number] = r.take(16); r.text()
-        self.volumes = {}
-        for _ in range(r.varint()):
-            name, number, domain = r.text(), r.varint(), r.varint()
-            r.text(); r.varint(); r.varint(); self.root(r); r.extensions()
-            self.volumes[name] = number, self.domains[domain]
-        self.sessions_root, self.packs_root = self.root(r), self.root(r)
-        self.root(r); self.root(r)
-        for _ in range(r.varint()):
-            alias, name, generation = r.varint(), r.take(16), r.varint()
-            r.varint(); r.varint(); r.varint()
-            self.homes[alias] = name, generation
-        r.aliases()
-        for _ in range(r.varint()): r.take(16); r.varint(); r.take(32)
-        r.extensions(); r.end()
-        for alias, record in self.leaves(3, self.packs_root): self.packs[alias] = self.pack_record(record)
-
-    @staticmethod
-    def root(r):
-        """Section 6.3: (level, place, raw length, digest) or None."""
-        levels = r.u8()
-        if not levels: return None
-        return levels - 1, (r.varint(), r.varint(), r.varint()), r.varint(), r.take(32)
+        r.zigzag(); r.u8(); r.zigzag(); r.skip(4)
+        domains = {number: id for number, id, _ in r.each(lambda: (r.varint(), r.take(16), r.text()))}
+        volumes = r.each(lambda: (r.text(), r.varint(), r.varint(), r.text(), r.skip(2), r.root(), r.extensions()))
+        self.volumes = {name: (number, domains[domain]) for name, number, domain, *_ in volumes}
+        self.sessions_root, packs_root, _, _ = r.root(), r.root(), r.root(), r.root()
+        homes = r.each(lambda: (r.varint(), r.take(16), r.varint(), r.skip(3)))
+        self.homes = {alias: (name, generation, []) for alias, name, generation, _ in homes}
+        r.aliases(); r.each(lambda: (r.take(16), r.varint(), r.take(32))); r.extensions(); r.end()
+        for alias, record in self.leaves(3, packs_root): self.packs[alias] = self.pack_record(record)
 
     @staticmethod
     def pack_record(data):
         """Section 7.2."""
         r = Reader(data)
-        r.u8(); r.u8()
+        r.take(2)
         name, generation = r.take(16), r.varint()
-        r.varint(); r.varint()
-        for _ in range(r.varint()): r.varint(); r.varint()
+        r.skip(2); r.each(lambda: r.skip(2))
         parts, at = [], 0
         for _ in range(r.varint()):
-            start = at + r.varint(); length = r.varint(); at = start + length
+            start = at + r.varint(); at = start + r.varint()
             parts.append((start, at, r.varint(), r.varint()))
         r.aliases(); r.extensions(); r.end()
         return name, generation, parts
@@ -199,8 +171,7 @@ class Archive:
     def item(self, kind, place, raw):
         """Section 5: reads, authenticates, then decodes."""
         alias, offset, length = place
-        if alias in self.homes: name, generation, parts = *self.homes[alias], []
-        else: name, generation, parts = self.packs[alias]
+        name, generation, parts = self.homes.get(alias) or self.packs[alias]
         holder, at = name, offset
         for start, end, other, there in parts:
             if start <= offset < end: holder, at = self.packs[other][0], there + offset - start
@@ -209,8 +180,7 @@ class Archive:
         aad = b"nacre/1 item" + self.header.origin + struct.pack("<IB", generation, kind) + name + struct.pack("<Q", offset)
         key = self.header.subkey(self.masters[generation], b"data" if kind <= 2 else b"index")
         payload = aead_open(key, sealed[:24], aad, sealed[24:])
-        body = payload[1:]
-        if payload[0] == 1: body = zstandard.ZstdDecompressor().decompress(body, max_output_size=raw)
+        body = zstandard.ZstdDecompressor().decompress(payload[1:], max_output_size=raw) if payload[0] == 1 else payload[1:]
         if len(body) != raw: raise Bad("wrong decoded size")
         return body
 
@@ -220,37 +190,30 @@ class Archive:
 
     def node(self, tree, level, first, pointer):
         place, raw, digest = pointer
-        data = self.item(3, place, raw)
-        r = Reader(data)
+        r = Reader(data := self.item(3, place, raw))
         if (r.u8(), r.u8()) != (tree, level): raise Bad("another node than expected")
-        kinds = int.from_bytes(r.take(16), "little")
-        aliases = r.aliases()
-        ends = {}
+        kinds, aliases, ends = r.number(16), r.aliases(), {}
         def get_place():
             a = r.varint()
             alias = aliases[a >> 1]
-            offset = ends.get(alias, 0) + (r.zigzag() if a & 1 else 0)
-            length = r.varint()
+            offset, length = ends.get(alias, 0) + (r.zigzag() if a & 1 else 0), r.varint()
             ends[alias] = offset + length
             return alias, offset, length
         entries, content = [], bytes([level])
         for slot in range(64):
-            kind, key = kinds >> 2 * slot & 3, first + (slot << 6 * level)
-            said = b"\0"
-            if kind == 0: pass
-            elif level or tree != 1 and kind == 2:
-                entries.append((key, "child" if level else "record", (get_place(), r.varint(), r.take(32))))
-                said = b"\1" + entries[-1][2][2]
-            elif tree != 1: entries.append((key, "inline", r.blob()))
-            elif kind == 1:
-                chunk = r.take(32); entries.append((key, "chunk", (chunk, get_place()))); said = b"\1" + chunk
-            elif kind == 2:
-                chunk, base, base_place = r.take(32), r.take(32), get_place()
-                bitmap = r.take((self.chunk // 4096 + 7) // 8)
-                entries.append((key, "patched", (chunk, base, base_place, bitmap, get_place()))); said = b"\1" + chunk
+            kind, key, said = kinds >> 2 * slot & 3, first + (slot << 6 * level), b""
+            if kind == 0: content += b"\0"; continue
+            if level or tree != 1 and kind == 2:
+                what, value = "child" if level else "record", (get_place(), r.varint(), said := r.take(32))
+            elif tree != 1: what, value = "inline", r.blob()
+            elif kind == 3: what, value = "lost", (said := r.take(32))
             else:
-                chunk = r.take(32); entries.append((key, "lost", chunk)); said = b"\2" + chunk
-            content += said
+                said, base = r.take(32), r.take(32) if kind == 2 else None
+                place = get_place()
+                patch = (base, r.take((self.chunk // 4096 + 7) // 8), get_place()) if base else None
+                what, value = "chunk", (said, place, patch)
+            content += (b"\2" if what == "lost" else b"\1") + said
+            entries.append((key, what, value))
         r.end()
         if self.mac(self.digest_key, content if tree == 1 else b"\xff" + data) != digest: raise Bad("wrong digest")
         for key, kind, value in entries:
@@ -259,37 +222,30 @@ class Archive:
                 body = self.item(4, value[0], value[1])
                 if self.mac(self.digest_key, b"\xff" + body) != value[2]: raise Bad("wrong digest")
                 yield key, body
-            elif kind == "inline": yield key, value
-            else: yield key, (kind, value)
+            else: yield key, value if kind == "inline" else (kind, value)
 
     def sessions(self):
         """Section 7.1."""
         for _, data in self.leaves(2, self.sessions_root):
             r = Reader(data)
-            name = r.take(15).decode(); r.zigzag(); r.zigzag(); r.text()
-            flags = r.varint()
-            tags = [(r.text(), r.text())[0] for _ in range(r.varint())]
-            volumes = {}
-            for _ in range(r.varint()):
-                number, size = r.varint(), r.varint(); r.varint()
-                volumes[number] = size, self.root(r)
+            name, _, _, _, flags = r.take(15).decode(), r.zigzag(), r.zigzag(), r.text(), r.varint()
+            tags = [tag for tag, _ in r.each(lambda: (r.text(), r.text()))]
+            volumes = {number: (size, root) for number, size, _, root in r.each(lambda: (r.varint(), r.varint(), r.varint(), r.root()))}
             r.extensions(); r.end()
             yield name, flags, tags, volumes
 
     def chunk_content(self, domain, kind, value):
         key = self.header.subkey(self.masters[0], b"chunk-id", domain)
-        def whole(chunk, place):
-            content = self.item(1, place, self.chunk)
-            if self.mac(key, content) != chunk: raise Bad("chunk has another content than its id says")
-            return content
         if kind == "lost": raise Bad("chunk is marked as lost")
-        if kind == "chunk": return whole(*value)
-        chunk, base, base_place, bitmap, patch_place = value
-        content = bytearray(whole(base, base_place))
-        blocks = [i for i in range(self.chunk // 4096) if bitmap[i // 8] >> i % 8 & 1]
-        patch = self.item(2, patch_place, 4096 * len(blocks))
-        for n, block in enumerate(blocks): content[block * 4096:(block + 1) * 4096] = patch[n * 4096:(n + 1) * 4096]
-        if self.mac(key, bytes(content)) != chunk: raise Bad("patched chunk has another content than its id says")
+        chunk, place, patch = value
+        content = bytearray(self.item(1, place, self.chunk))
+        if patch:
+            base, bitmap, place = patch
+            if self.mac(key, bytes(content)) != base: raise Bad("base has another content than its id says")
+            blocks = [i for i in range(self.chunk // 4096) if bitmap[i // 8] >> i % 8 & 1]
+            new = self.item(2, place, 4096 * len(blocks))
+            for n, block in enumerate(blocks): content[block * 4096:(block + 1) * 4096] = new[n * 4096:(n + 1) * 4096]
+        if self.mac(key, bytes(content)) != chunk: raise Bad("chunk has another content than its id says")
         return bytes(content)
 
     def restore(self, volume, session, output):
@@ -307,37 +263,29 @@ class Archive:
                 out.seek(start); out.write(content[:max(0, size - start)])
             out.truncate(size)
 
-
 def recovery_secret(code):
     alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
     text = code.upper().replace("-", "").replace(" ", "").translate(str.maketrans("ILO", "110"))
     if len(text) != 56: raise Bad("a recovery code has 56 symbols")
-    number = 0
-    for symbol in text[:52]: number = number << 5 | alphabet.index(symbol)
+    number = functools.reduce(lambda bits, symbol: bits << 5 | alphabet.index(symbol), text[:52], 0)
     secret = (number >> 4).to_bytes(32, "big")
     check = int.from_bytes(blake3.blake3(b"nacre/1 recovery" + secret).digest()[:3], "big") >> 4
     if "".join(alphabet[check >> s & 31] for s in (15, 10, 5, 0)) != text[52:]: raise Bad("the recovery code has a typing error")
     return secret
 
-
 def main():
     p = argparse.ArgumentParser(description="Restores volumes from an archive of Nacre without Nacre.")
     p.add_argument("archive")
-    p.add_argument("--key-file"); p.add_argument("--recovery"); p.add_argument("--passphrase-file"); p.add_argument("--session")
+    for option in "--key-file", "--recovery", "--passphrase-file", "--session": p.add_argument(option)
     p.add_argument("command", choices=["list", "restore"]); p.add_argument("names", nargs="*")
     a = p.parse_args()
-    known = {}
+    @functools.cache
     def secrets(kind):
-        if kind in known: return known[kind]
-        value = None
         if kind == 2 and a.key_file:
-            line = next(l.strip() for l in open(a.key_file) if l.startswith("nacre-key-1:"))
-            value = bytes.fromhex(line.split(":")[1].strip())
-        elif kind == 3 and a.recovery: value = recovery_secret(a.recovery)
-        elif kind == 1 and a.passphrase_file: value = open(a.passphrase_file, "rb").read().rstrip(b"\n")
-        elif kind == 1 and not (a.key_file or a.recovery): value = getpass.getpass("Passphrase: ").encode()
-        known[kind] = value
-        return value
+            return next(bytes.fromhex(line.split(":")[1]) for line in open(a.key_file) if line.startswith("nacre-key-1:"))
+        if kind == 3 and a.recovery: return recovery_secret(a.recovery)
+        if kind == 1 and a.passphrase_file: return open(a.passphrase_file, "rb").read().rstrip(b"\n")
+        if kind == 1 and not (a.key_file or a.recovery): return getpass.getpass("Passphrase: ").encode()
     try:
         archive = Archive(a.archive, secrets)
         if a.command == "list":
@@ -347,6 +295,5 @@ def main():
                 for number, (size, _) in volumes.items(): print("   ", names.get(number, f"volume {number}"), size)
         else: archive.restore(a.names[0], a.session, a.names[1])
     except (Bad, OSError, KeyError) as error: sys.exit(f"{a.archive}: {error}")
-
 
 if __name__ == "__main__": main()

@@ -11,7 +11,7 @@ pub fn python() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let own = root.join("target/venv/bin/python3");
     let can = |python: &PathBuf| {
-        let check = ["-c", "import nacl.bindings, zstandard, blake3"];
+        let check = ["-c", "import nacl.bindings, zstandard, blake3, argon2"];
         let output = Command::new(python).args(check).output();
         output.is_ok_and(|output| output.status.success())
     };

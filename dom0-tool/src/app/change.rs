@@ -5,8 +5,8 @@ use super::opening::{open_to_write, unanswered};
 use super::selection::volume;
 use super::storages;
 use super::world::World;
-use crate::archive::{Error, Result};
-use crate::cli::{Add, Delete, Exit, Rename, VolumeName};
+use crate::archive::{Archive, Error, Result};
+use crate::cli::{Add, Delete, Exit, OneVolume, Rename, VolumeName};
 use crate::joints::KeyPrompt;
 
 /// Enters names without data.
@@ -35,12 +35,16 @@ pub fn add(world: &World<'_>, wanted: &Add) -> Result<Exit> {
 
 /// Removes a volume with all of its sessions; or, with `--clean`, what lies about on this machine.
 pub fn delete(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
-    let Some(volume_name) = &wanted.volume else {
+    let Some(wanted_volume) = &wanted.volume else {
         return cleaning::run(world, wanted);
     };
     let (mut archive, _lock) = open_to_write(world, "delete")?;
     let storages = storages::open(world, archive.id(), &wanted.local)?;
-    let name = volume_name.as_str();
+    let name = match wanted_volume {
+        OneVolume::Named(name) => volume(&archive, name.as_str())?.name.clone(),
+        OneVolume::Numbered(number) => numbered(&archive, *number)?,
+    };
+    let name = name.as_str();
     let id = volume(&archive, name)?.id;
     let count = archive.sessions()?.of_volume(id).count();
     if !world.common.dry_run {
@@ -61,6 +65,18 @@ pub fn delete(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
     );
     cleaning::forget_volume(world, &storages, name)?;
     Ok(Exit::Done)
+}
+
+/// The name of the volume with a number.
+fn numbered(archive: &Archive, number: u64) -> Result<String> {
+    let mut volumes = archive.head().volumes.iter();
+    let found = volumes.find(|volume| u64::from(volume.id.0) == number);
+    found.map(|volume| volume.name.clone()).ok_or_else(|| {
+        Error::refused(
+            format!("the archive has no volume number {number}"),
+            "`nacre list --verbose` shows the numbers of those it has.",
+        )
+    })
 }
 
 /// Gives a volume another name.

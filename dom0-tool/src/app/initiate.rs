@@ -104,7 +104,7 @@ impl Secrets {
 }
 
 /// Argon2id's cost on this machine: 256 MiB, and as many passes as fit into a second.
-fn about_a_second() -> Argon2Params {
+pub fn about_a_second() -> Argon2Params {
     let one = Argon2Params::with_passes(1);
     let begun = Instant::now();
     let ran = one.run(b"how fast is this machine", &[0; 32]).is_ok();

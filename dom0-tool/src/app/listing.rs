@@ -7,7 +7,7 @@ use super::opening::open_archive;
 use super::selection::{volume, wish};
 use super::world::World;
 use crate::archive::{Archive, Error, Result, Sessions, Wish};
-use crate::cli::{Exit, List, Listing, SessionPoint};
+use crate::cli::{Exit, List, Listing, SessionPoint, Verbosity};
 use crate::entry;
 use crate::joints::sanitise::sanitise;
 use crate::report::{Align, Table, text};
@@ -17,7 +17,7 @@ pub fn run(world: &World<'_>, wanted: &List) -> Result<Exit> {
     let archive = open_archive(world)?;
     let sessions = archive.sessions()?;
     let rows = match &wanted.what {
-        Listing::Volumes => volumes(&archive, &sessions),
+        Listing::Volumes => volumes(world, &archive, &sessions),
         Listing::Sessions(name) => {
             let volume = volume(&archive, name.as_str())?;
             of_volume(volume, &sessions, wanted)
@@ -36,13 +36,13 @@ pub fn run(world: &World<'_>, wanted: &List) -> Result<Exit> {
 }
 
 /// A table whose rows can be printed for people or for programs.
-struct Rows {
+pub(super) struct Rows {
     columns: Vec<(&'static str, Align)>,
-    lines: Vec<Vec<Cell>>,
+    pub(super) lines: Vec<Vec<Cell>>,
     nothing: String,
 }
 
-enum Cell {
+pub(super) enum Cell {
     Text(String),
     Bytes(u64),
     Number(u64),
@@ -50,7 +50,7 @@ enum Cell {
 }
 
 impl Rows {
-    fn new(columns: &[(&'static str, Align)], nothing: String) -> Self {
+    pub(super) fn new(columns: &[(&'static str, Align)], nothing: String) -> Self {
         Self {
             columns: columns.to_vec(),
             lines: Vec::new(),
@@ -58,7 +58,7 @@ impl Rows {
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         if self.lines.is_empty() {
             return format!("{}\n", self.nothing);
         }
@@ -70,7 +70,7 @@ impl Rows {
     }
 
     /// One object a line.
-    fn json(&self) -> String {
+    pub(super) fn json(&self) -> String {
         let mut lines = String::new();
         for row in &self.lines {
             let fields = self.columns.iter().zip(row);
@@ -102,28 +102,33 @@ impl Cell {
     }
 }
 
-fn volumes(archive: &Archive, sessions: &Sessions) -> Rows {
-    let mut rows = Rows::new(
-        &[
-            ("VOLUME", Align::Left),
-            ("SIZE", Align::Right),
-            ("SESSIONS", Align::Right),
-            ("NEWEST", Align::Left),
-            ("DESCRIPTION", Align::Left),
-        ],
-        "The archive has no volumes yet.".to_owned(),
-    );
+fn volumes(world: &World<'_>, archive: &Archive, sessions: &Sessions) -> Rows {
+    // The number is for scripts, and for `delete --vid`.
+    let numbers = world.common.json || world.common.verbosity >= Verbosity::Verbose;
+    let mut columns = vec![
+        ("VOLUME", Align::Left),
+        ("SIZE", Align::Right),
+        ("SESSIONS", Align::Right),
+        ("NEWEST", Align::Left),
+        ("DESCRIPTION", Align::Left),
+    ];
+    if numbers {
+        columns.push(("NUMBER", Align::Right));
+    }
+    let mut rows = Rows::new(&columns, "The archive has no volumes yet.".to_owned());
     for volume in &archive.head().volumes {
         let count = sessions.of_volume(volume.id).count() as u64;
         let newest = sessions.of_volume(volume.id).next_back();
         let newest = newest.map_or_else(|| "-".to_owned(), |(_, session, _)| name_of(session));
-        rows.lines.push(vec![
+        let mut row = vec![
             Cell::Text(volume.name.clone()),
             Cell::Bytes(volume.size),
             Cell::Number(count),
             Cell::Text(newest),
             Cell::Text(volume.description.clone()),
-        ]);
+        ];
+        row.extend(numbers.then(|| Cell::Number(u64::from(volume.id.0))));
+        rows.lines.push(row);
     }
     rows
 }

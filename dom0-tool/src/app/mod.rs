@@ -5,6 +5,7 @@ mod cleaning;
 mod compare;
 mod end;
 mod initiate;
+mod keys;
 mod listing;
 mod monitor;
 mod opening;
@@ -56,6 +57,7 @@ fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
         Request::Add(add) => change::add(world, add),
         Request::Delete(delete) => change::delete(world, delete),
         Request::Rename(rename) => change::rename(world, rename),
+        Request::Key(key) => keys::run(world, key),
         Request::Version => Ok(Exit::Done),
     }
 }

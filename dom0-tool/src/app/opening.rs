@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use nacre_core::header::{Candidates, Credential, HeaderError, UnlockError, Unlocked};
 use nacre_core::ids::{ArchiveId, HeaderHash};
-use nacre_core::keys::Secret;
+use nacre_core::keys::{RecoveryCodeError, Secret};
 use zeroize::Zeroizing;
 
 use super::world::{World, entropy};
-use crate::archive::{Archive, Error, OpenOptions, Pin, Result, header_error, open};
+use crate::archive::{
+    Archive, Error, Memory, MemoryOf, OpenOptions, Pin, Result, header_error, open,
+};
 use crate::cli::Remember;
 use crate::joints::{
     KeyPrompt, Level, PromptError, Purpose, StateDir, StateLock, Store, StoreErrorKind,
@@ -76,6 +78,14 @@ fn with_way_out(mut error: Error, world: &World<'_>) -> Error {
 
 /// Opens the archive at the target.
 pub fn open_archive(world: &World<'_>) -> Result<Archive> {
+    let (mut archive, pin) = open_with(world, &|id| world.memory_of(id))?;
+    write_pin(world, &archive, pin)?;
+    hear_witnesses(world, &mut archive)?;
+    Ok(archive)
+}
+
+/// Opens the archive at the target with a memory that the caller chooses; the target's pin as it was comes second.
+pub fn open_with(world: &World<'_>, memory: MemoryOf<'_>) -> Result<(Archive, Option<Pin>)> {
     let store = reach(world, false)?;
     let pin = read_pin(world)?;
     let archive = open(
@@ -83,7 +93,7 @@ pub fn open_archive(world: &World<'_>) -> Result<Archive> {
         OpenOptions {
             pin,
             unlock: &mut |candidates| unlock(world, candidates),
-            memory: &|id| world.memory_of(id),
+            memory,
             allow_rollback: world.common.allow_rollback,
             entropy: entropy(),
         },
@@ -92,8 +102,26 @@ pub fn open_archive(world: &World<'_>) -> Result<Archive> {
         Ok(folder) => with_place(with_way_out(error, world), folder),
         Err(other) => other,
     })?;
-    write_pin(world, &archive, pin)?;
-    Ok(archive)
+    Ok((archive, pin))
+}
+
+/// What the head says of other archives is kept for the day when these are opened; what this machine remembers of them, the next head says.
+fn hear_witnesses(world: &World<'_>, archive: &mut Archive) -> Result<()> {
+    if archive.is_new_here() {
+        world.monitor().note(
+            "this machine has not seen this archive before: that its newest state is shown can only be told by other archives that remember it",
+        );
+    }
+    // Anybody can write what an archive without encryption says.
+    if archive.header().description().encrypted {
+        for witness in archive.witnesses() {
+            let memory = world.memory_of(witness.archive)?;
+            Memory::new(memory).note_witness(witness)?;
+        }
+    }
+    let others = world.anchors_beside(archive.id());
+    archive.set_others(others);
+    Ok(())
 }
 
 /// Keeps other writers on this machine away from the archive, then opens it: what is read must not be old when it is changed.
@@ -132,11 +160,22 @@ pub fn known_archive(world: &World<'_>) -> Result<ArchiveId> {
     Ok(pin.archive)
 }
 
+/// Before the identity of the archive changes: the target may show either.
+pub fn lend_pin(world: &World<'_>, archive: &Archive, successor: ArchiveId) -> Result<()> {
+    let pin = Pin {
+        archive: archive.id(),
+        encrypted: archive.header().description().encrypted,
+        successor: Some(successor),
+    };
+    Ok(world.targets()?.replace(&pin_name(world)?, &pin.encode())?)
+}
+
 /// Remembers which archive is at the target.
 pub fn write_pin(world: &World<'_>, archive: &Archive, known: Option<Pin>) -> Result<()> {
     let pin = Pin {
         archive: archive.id(),
         encrypted: archive.header().description().encrypted,
+        successor: None,
     };
     if known == Some(pin) {
         return Ok(());
@@ -153,6 +192,9 @@ fn unlock(world: &World<'_>, candidates: Candidates) -> Result<Unlocked> {
     if !candidates.encrypted() {
         let published = candidates.unlock(&Credential::Published);
         return published.map_err(header_error);
+    }
+    if world.common.recovery {
+        return by_recovery_code(world, &candidates);
     }
     if let Some(path) = &world.common.key_file {
         let secret = read_key_file(path).map_err(|error| Error::State(error.to_string()))?;
@@ -176,21 +218,62 @@ fn by_passphrase(world: &World<'_>, candidates: &Candidates) -> Result<Unlocked>
     let purpose = Purpose::Unlock { place: &place };
     let mut attempt = 1;
     loop {
-        let passphrase = world.prompt.ask(purpose).map_err(unanswered)?;
-        let credential = Credential::Passphrase(&passphrase);
-        match candidates.clone().unlock(&credential) {
+        let typed = world.prompt.ask(purpose).map_err(unanswered)?;
+        // Who has lost the passphrase types what he has: the recovery code opens wherever a passphrase does.
+        let code = recovery_code(&typed);
+        if let Some(Ok(secret)) = &code
+            && let Ok(unlocked) = candidates.clone().unlock(&Credential::Recovery(secret))
+        {
+            return Ok(unlocked);
+        }
+        let slip = code.and_then(Result::err).map(|slip| slip.to_string());
+        match candidates.clone().unlock(&Credential::Passphrase(&typed)) {
             Ok(unlocked) => return Ok(unlocked),
             Err(HeaderError::Unlock(UnlockError::WrongCredential(_)))
                 if world.prompt.may_retry() && attempt < TRIES =>
             {
                 attempt += 1;
+                let slip = slip.map_or_else(String::new, |slip| {
+                    format!(" (If it is the recovery code: {slip}.)")
+                });
                 world
                     .prompt
-                    .notice("That is not the passphrase. Try again.");
+                    .notice(&format!("That is not the passphrase.{slip} Try again."));
             }
             Err(error) => return Err(wrong_key(error)),
         }
     }
+}
+
+/// With `--recovery`: nothing else is tried.
+fn by_recovery_code(world: &World<'_>, candidates: &Candidates) -> Result<Unlocked> {
+    let place = format!("file:{}", target(world)?.display());
+    let mut attempt = 1;
+    loop {
+        let purpose = Purpose::Recovery { place: &place };
+        let typed = world.prompt.ask(purpose).map_err(unanswered)?;
+        let text = String::from_utf8_lossy(&typed);
+        match Secret::from_recovery_code(&text) {
+            Ok(secret) => {
+                let opened = candidates.clone().unlock(&Credential::Recovery(&secret));
+                return opened.map_err(wrong_key);
+            }
+            Err(slip) if world.prompt.may_retry() && attempt < TRIES => {
+                attempt += 1;
+                world.prompt.notice(&format!("{slip}."));
+            }
+            Err(slip) => return Err(Error::refused(slip.to_string(), "")),
+        }
+    }
+}
+
+/// What was typed, as a recovery code: `None` if it is not even near one in length.
+fn recovery_code(typed: &[u8]) -> Option<std::result::Result<Secret, RecoveryCodeError>> {
+    let text = Zeroizing::new(String::from_utf8_lossy(typed).into_owned());
+    let symbols = text.chars().filter(char::is_ascii_alphanumeric).count();
+    (50..=62)
+        .contains(&symbols)
+        .then(|| Secret::from_recovery_code(&text))
 }
 
 /// A question that was not answered.
@@ -218,7 +301,7 @@ fn check_memory(candidates: &Candidates) -> Result<()> {
         let (needed, free) = (needed >> 20, free >> 20);
         return Err(Error::refused(
             format!("unlocking takes {needed} MiB of memory, and {free} MiB are free"),
-            "Close something, or open the archive with a key file.",
+            "Close something, or open the archive with a key file or with --recovery.",
         ));
     }
     Ok(())
@@ -244,6 +327,15 @@ fn remembered(
     let master = Secret::new(Zeroizing::new(master));
     let opened = candidates.clone().unlock(&Credential::Master(&master));
     opened.ok()
+}
+
+/// Remembers the newest master in the place of the one before it, if that was remembered.
+pub fn remember_new_master(world: &World<'_>, unlocked: &Unlocked) {
+    let id = unlocked.description().archive;
+    let cache = KeyCache::of_this_user();
+    if cache.as_ref().is_some_and(|cache| cache.load(id).is_some()) {
+        remember(world, cache.as_ref(), unlocked);
+    }
 }
 
 /// Keeps the key for some minutes. That it cannot be kept is worth a word, not a failure.

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use nacre_core::freshness::Anchor;
 use nacre_core::ids::ArchiveId;
 
-use crate::archive::{EntropySource, Error, Result};
+use crate::archive::{EntropySource, Error, Memory, Result};
 use crate::cli::{Common, Verbosity};
 use crate::clock::SystemClock;
 use crate::joints::{Clock, Entropy, Level, Monitor, StateDir};
@@ -96,6 +97,23 @@ impl<'a> World<'a> {
     pub fn memory_of(&self, archive: ArchiveId) -> Result<Arc<dyn StateDir>> {
         let folder = state::folder(self.common.meta_dir.clone(), archive);
         Ok(Arc::new(Directory::create(&folder)?))
+    }
+
+    /// What dom0 remembers of all archives but one. A memory that cannot be read will be told of when its own archive is opened.
+    pub fn anchors_beside(&self, archive: ArchiveId) -> Vec<Anchor> {
+        let base = self.common.meta_dir.clone();
+        let base = base.unwrap_or_else(|| PathBuf::from(state::DEFAULT_BASE));
+        let names = std::fs::read_dir(base).into_iter().flatten().flatten();
+        let folders = names.filter(|entry| {
+            let name = entry.file_name();
+            let is_id = |name: &str| name.len() == 32 && name != archive.to_string();
+            name.to_str().is_some_and(is_id)
+        });
+        folders
+            .filter_map(|entry| Directory::open(&entry.path()).ok().flatten())
+            .filter_map(|folder| Memory::new(Arc::new(folder)).anchor().ok().flatten())
+            .filter(|anchor| anchor.archive != archive)
+            .collect()
     }
 
     /// dom0's memory of targets.

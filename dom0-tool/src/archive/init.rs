@@ -92,6 +92,9 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
         freed: BTreeSet::new(),
         keys,
         head: head.clone(),
+        old_headers: Vec::new(),
+        others: Vec::new(),
+        is_new_here: false,
     };
     archive.put_head(&head, &object)?;
     archive.advance(head, &object, &BTreeMap::new(), BTreeMap::new())?;

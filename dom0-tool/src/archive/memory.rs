@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use nacre_core::freshness::Anchor;
-use nacre_core::head::MAX_HEAD;
+use nacre_core::head::{MAX_HEAD, Witness};
 use nacre_core::header::Description;
-use nacre_core::ids::{ArchiveId, Epoch};
+use nacre_core::ids::{ArchiveId, Epoch, HeadHash};
+use nacre_core::keys::PIN;
 
 use super::{Error, Result};
 use crate::joints::StateDir;
@@ -13,6 +14,16 @@ use crate::joints::StateDir;
 const ANCHOR: &str = "anchor";
 const LAST_HEAD: &str = "head";
 const ANCHOR_LIMIT: usize = 4096;
+
+const FORMER_PINS: &str = "former-pins";
+/// Checks of masters that were changed: 16 bytes for each.
+const FORMER_PINS_LIMIT: usize = 32 << 10;
+
+/// What another archive's head says of this one: archive id, epoch, hash.
+const WITNESS: &str = "witness";
+/// What it said when the user accepted an older state.
+const OVERRULED: &str = "overruled-witness";
+const WITNESS_LIMIT: usize = 64;
 
 const HIGHEST: &str = "highest";
 const HIGHEST_LIMIT: usize = 32;
@@ -65,9 +76,73 @@ impl Memory {
         Ok(self.dir.replace(HIGHEST, format!("{epoch}\n").as_bytes())?)
     }
 
+    /// Whether a master with this check was the archive's newest once, before another one took its place.
+    pub fn knew_pin(&self, pin: &[u8; PIN]) -> Result<bool> {
+        let pins = self.dir.read(FORMER_PINS, FORMER_PINS_LIMIT)?;
+        let pins = pins.unwrap_or_default();
+        Ok(pins.chunks_exact(PIN).any(|former| former == pin))
+    }
+
+    /// Before the anchor has the check of another master: the former one shows a store that went back to it for what it is.
+    fn keep_former_pin(&self, next: &[u8; PIN]) -> Result<()> {
+        let Some(anchor) = self.anchor()? else {
+            return Ok(());
+        };
+        if anchor.pin == *next || self.knew_pin(&anchor.pin)? {
+            return Ok(());
+        }
+        let mut pins = self.dir.read(FORMER_PINS, FORMER_PINS_LIMIT)?;
+        let pins = pins.get_or_insert_default();
+        pins.extend_from_slice(&anchor.pin);
+        Ok(self.dir.replace(FORMER_PINS, pins)?)
+    }
+
+    /// What another archive says of this one, unless the user has overruled that.
+    pub fn witness(&self) -> Result<Option<Witness>> {
+        let said = self.read_witness(WITNESS)?;
+        let overruled = self.read_witness(OVERRULED)?;
+        Ok(said.filter(|said| Some(*said) != overruled))
+    }
+
+    /// Keeps what another archive says of this one, if it is news.
+    pub fn note_witness(&self, witness: &Witness) -> Result<()> {
+        let known = self.anchor()?.map(|anchor| anchor.epoch);
+        let said = self.read_witness(WITNESS)?.map(|said| said.epoch);
+        if known.max(said) >= Some(witness.epoch) {
+            return Ok(());
+        }
+        self.write_witness(WITNESS, witness)
+    }
+
+    /// The user accepts an older state than the witness saw.
+    pub fn overrule_witness(&self, witness: &Witness) -> Result<()> {
+        self.write_witness(OVERRULED, witness)
+    }
+
+    fn write_witness(&self, name: &str, witness: &Witness) -> Result<()> {
+        let (archive, epoch) = (witness.archive.0, witness.epoch.0.to_le_bytes());
+        let bytes = [&archive[..], &epoch, &witness.head.0].concat();
+        Ok(self.dir.replace(name, &bytes)?)
+    }
+
+    /// One that cannot be read is none: it is only a second opinion.
+    fn read_witness(&self, name: &str) -> Result<Option<Witness>> {
+        let bytes = self.dir.read(name, WITNESS_LIMIT)?.unwrap_or_default();
+        let fields = bytes.split_first_chunk().and_then(|(archive, rest)| {
+            let (epoch, head) = rest.split_first_chunk()?;
+            Some(Witness {
+                archive: ArchiveId(*archive),
+                epoch: Epoch(u64::from_le_bytes(*epoch)),
+                head: HeadHash(head.try_into().ok()?),
+            })
+        });
+        Ok(fields)
+    }
+
     /// Remembers a head that is behind a barrier in the store. The head's bytes first: with the old anchor they are merely unused, while a new
     /// anchor without them could not bring a lost head back.
     pub fn remember(&self, anchor: &Anchor, head: &[u8]) -> Result<()> {
+        self.keep_former_pin(&anchor.pin)?;
         self.dir.replace(LAST_HEAD, head)?;
         Ok(self.dir.replace(ANCHOR, &anchor.encode())?)
     }
@@ -80,12 +155,14 @@ pub struct Pin {
     pub archive: ArchiveId,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// The identity that a running `--change-uuid` gives it: one of the two is the archive's, whenever the power goes.
+    pub successor: Option<ArchiveId>,
 }
 
 impl Pin {
     /// Refuses a header of another archive, or one that is suddenly not encrypted.
     pub fn check(&self, header: &Description) -> Result<()> {
-        if header.archive != self.archive {
+        if header.archive != self.archive && Some(header.archive) != self.successor {
             return Err(Error::foreign("its identity is another one", None));
         }
         if self.encrypted && !header.encrypted {
@@ -97,30 +174,40 @@ impl Pin {
     /// Writes the pin as a line of text.
     pub fn encode(&self) -> Vec<u8> {
         let sealed = if self.encrypted { "encrypted" } else { "plain" };
-        format!("{} {sealed}\n", self.archive).into_bytes()
+        let successor = self.successor.map(|id| format!(" {id}"));
+        let successor = successor.unwrap_or_default();
+        format!("{} {sealed}{successor}\n", self.archive).into_bytes()
     }
 
     /// Reads the line.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
-        let (id, sealed) = text.split_once(' ')?;
-        if id.len() != 32 {
-            return None;
-        }
-        let mut archive = [0; 16];
-        for (at, byte) in archive.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(id.get(2 * at..2 * at + 2)?, 16).ok()?;
-        }
-        let encrypted = match sealed {
-            "encrypted" => true,
-            "plain" => false,
-            _ => return None,
+        let mut words = text.split(' ');
+        let pin = Self {
+            archive: parse_id(words.next()?)?,
+            encrypted: match words.next()? {
+                "encrypted" => true,
+                "plain" => false,
+                _ => return None,
+            },
+            successor: match words.next() {
+                Some(id) => Some(parse_id(id)?),
+                None => None,
+            },
         };
-        Some(Self {
-            archive: ArchiveId(archive),
-            encrypted,
-        })
+        words.next().is_none().then_some(pin)
     }
+}
+
+fn parse_id(text: &str) -> Option<ArchiveId> {
+    if text.len() != 32 {
+        return None;
+    }
+    let mut id = [0; 16];
+    for (at, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(ArchiveId(id))
 }
 
 #[cfg(test)]
@@ -129,10 +216,12 @@ mod tests {
 
     #[test]
     fn a_pin_is_read_back() {
-        for encrypted in [true, false] {
+        let next = Some(ArchiveId([0x1b; 16]));
+        for (encrypted, successor) in [(true, None), (false, None), (true, next), (false, next)] {
             let pin = Pin {
                 archive: ArchiveId([0xa7; 16]),
                 encrypted,
+                successor,
             };
             assert_eq!(Pin::parse(&pin.encode()), Some(pin));
         }
@@ -141,6 +230,7 @@ mod tests {
             "a7 plain\n",
             "zz plain",
             "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7 x\n",
+            "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7 plain a7\n",
         ] {
             assert_eq!(Pin::parse(bad.as_bytes()), None, "{bad}");
         }

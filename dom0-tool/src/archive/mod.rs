@@ -12,7 +12,9 @@ mod memory;
 mod nodes;
 mod open;
 mod packs;
+mod rekey;
 mod sessions;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +43,7 @@ pub use known::KnownEntries;
 pub use memory::{Memory, Pin};
 pub use nodes::{Nodes, SealedItem};
 pub use open::{MemoryOf, OpenOptions, Unlock, header_error, open};
+pub use rekey::{HeaderChange, OldHeaders};
 pub use sessions::{Sessions, Wish};
 
 use crate::joints::{PutOutcome, Store};
@@ -67,6 +70,12 @@ pub struct Archive {
     sessions: Mutex<Option<Sessions>>,
     /// What the head gives away and is freed by now, behind a barrier.
     freed: BTreeSet<Alias>,
+    /// Headers that the one in force has replaced, as far as the store still shows them.
+    old_headers: Vec<ObjectName>,
+    /// What this machine remembers of other archives.
+    others: Vec<Anchor>,
+    /// Whether this machine had no memory of the archive when it was opened.
+    is_new_here: bool,
 }
 
 /// What is known of a volume before it is sent.
@@ -275,7 +284,8 @@ impl Archive {
         self.head = head;
         self.highest = self.head.epoch;
         self.memory.remember(&self.anchor(), object)?;
-        self.forget_heads(superseded)
+        self.forget_heads(superseded)?;
+        self.forget_headers()
     }
 
     /// What this machine remembers of the newest head.

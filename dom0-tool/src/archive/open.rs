@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use nacre_core::error::FormatError;
 use nacre_core::freshness::{Anchor, Freshness};
 use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
-use nacre_core::header::{Candidates, HeaderError, Unlocked};
+use nacre_core::header::{Candidates, Header, HeaderError, Unlocked};
 use nacre_core::ids::{ArchiveId, Epoch, Generation, HeadHash};
+use nacre_core::keys::Keys;
 use nacre_core::object_name::{ObjectClass, ObjectName};
 use nacre_core::pack::{PackRecord, PackState};
 use nacre_core::place::TreeKind;
@@ -20,6 +22,8 @@ use crate::joints::{StateDir, Store};
 
 /// Header objects that are read at most.
 const MOST_HEADERS: usize = 16;
+/// Old header objects that are removed with one commit.
+const MOST_OLD_HEADERS: usize = 64;
 const MAX_HEADER_OBJECT: u32 = 64 << 10;
 
 /// Where the key comes from: called with the headers that may be in force.
@@ -45,42 +49,50 @@ pub struct OpenOptions<'a> {
 
 /// Opens the archive in `store`.
 pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> {
-    let objects = read_headers(store.as_ref())?;
+    let shown = read_headers(store.as_ref())?;
+    let objects = &shown.objects;
     if objects.is_empty() {
         return Err(no_archive(options.pin.is_some()));
     }
-    let claimed = choose(&objects, None)?;
-    let claim = claimed.newest().ok_or_else(|| no_archive(true))?;
-    if let Some(pin) = &options.pin {
-        pin.check(claim.description())?;
-    }
-    let id = claim.description().archive;
-    let memory = Memory::new((options.memory)(id)?);
-    let anchor = memory.anchor()?;
-    let pinned = anchor.filter(|_| !options.allow_rollback);
-    let candidates = choose(&objects, pinned.map(|anchor| anchor.header_generation))?;
-    if anchor.is_some_and(|anchor| anchor.encrypted) && !candidates.encrypted() {
-        return Err(Error::foreign("it is not encrypted", Some(id)));
-    }
-    let header = (options.unlock)(candidates)?;
-    let keys = header.keys();
-    // Not the newest master alone: a change of it may have come from another machine, or been cut short before the anchor.
-    if anchor.is_some_and(|anchor| !keys.knows_pin(&anchor.pin)) {
-        return Err(Error::foreign("its master key is another one", Some(id)));
-    }
+    let claimed = choose(objects, None)?;
+    let id = claimed_id(&claimed, options.pin)?;
+    let remembered = Remembered::of(id, options.memory)?;
+    let pinned = remembered.anchor.filter(|_| !options.allow_rollback);
+    let candidates = choose(objects, pinned.map(|anchor| anchor.header_generation))?;
+    remembered.check_encryption(candidates.encrypted())?;
+    let opened = (options.unlock)(candidates.clone())?;
+    let opened = opened.above(shown.taken);
+    let keys = opened.keys();
+    remembered.check_master(&keys, options.allow_rollback)?;
     let nodes = Nodes::new(
         Fetcher::new(Arc::clone(&store)),
         keys.opener(),
         keys.digest(),
-        header.description().format,
+        opened.description().format,
     );
     let found = Heads {
         store: store.as_ref(),
         keys: &keys.head_keys(),
         nodes: &nodes,
+        allow_rollback: options.allow_rollback,
     }
-    .newest(&memory, anchor.as_ref())?;
+    .newest(&remembered.memory, remembered.anchor.as_ref())?;
+    let header = in_force(opened, &candidates, &found.head, options.allow_rollback)?;
+    let keys = header.keys();
+    let remembered = if header.description().archive == id {
+        remembered
+    } else {
+        // A change of identity was cut short: what its header claims is not in force yet.
+        if let Some(pin) = &options.pin {
+            pin.check(header.description())?;
+        }
+        let remembered = Remembered::of(header.description().archive, options.memory)?;
+        remembered.check_master(&keys, options.allow_rollback)?;
+        remembered
+    };
+    let Remembered { memory, anchor, .. } = remembered;
     let highest = found.highest.max(memory.highest()?);
+    let in_force = header.description().generation;
     let archive = Archive {
         store,
         head_hash: HeadHash::of(&found.object),
@@ -88,14 +100,92 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
         memory,
         entropy: options.entropy,
         highest,
+        old_headers: shown.older_than(in_force),
         header,
         sessions: Mutex::default(),
         freed: BTreeSet::new(),
         keys,
         head: found.head,
+        others: Vec::new(),
+        is_new_here: anchor.is_none(),
     };
     archive.settle(anchor.as_ref(), &found.object, options.allow_rollback)?;
     Ok(archive)
+}
+
+/// Which archive this is to be: the newest header that the target's pin allows speaks for it.
+fn claimed_id(claimed: &Candidates, pin: Option<Pin>) -> Result<ArchiveId> {
+    let allowed = claimed
+        .headers()
+        .find(|header| pin.is_none_or(|pin| pin.check(header.description()).is_ok()));
+    let claim = allowed.or_else(|| claimed.newest());
+    let claim = claim.ok_or_else(|| no_archive(true))?.description();
+    if let Some(pin) = pin {
+        pin.check(claim)?;
+    }
+    Ok(claim.archive)
+}
+
+/// What this machine remembers of an archive.
+struct Remembered {
+    id: ArchiveId,
+    memory: Memory,
+    anchor: Option<Anchor>,
+}
+
+impl Remembered {
+    fn of(id: ArchiveId, memory_of: MemoryOf<'_>) -> Result<Self> {
+        let memory = Memory::new(memory_of(id)?);
+        let anchor = memory.anchor()?;
+        Ok(Self { id, memory, anchor })
+    }
+
+    fn check_encryption(&self, encrypted: bool) -> Result<()> {
+        if self.anchor.is_some_and(|anchor| anchor.encrypted) && !encrypted {
+            return Err(Error::foreign("it is not encrypted", Some(self.id)));
+        }
+        Ok(())
+    }
+
+    /// Not the newest master alone: a change of it may have come from another machine, or been cut short before the anchor. An older
+    /// master than the remembered one is a rollback if this machine knew it once, otherwise another archive.
+    fn check_master(&self, keys: &Keys, allow_rollback: bool) -> Result<()> {
+        let Some(anchor) = self.anchor else {
+            return Ok(());
+        };
+        if keys.knows_pin(&anchor.pin) {
+            return Ok(());
+        }
+        if !self.memory.knew_pin(&keys.pin())? {
+            return Err(Error::foreign(
+                "its master key is another one",
+                Some(self.id),
+            ));
+        }
+        if allow_rollback {
+            return Ok(());
+        }
+        Err(stale_header())
+    }
+}
+
+/// The header that the head names. Where it is lost, a newer one will do: a change of keys that was cut short. An older one only if the user
+/// accepts that keys removed since open the archive again.
+fn in_force(
+    opened: Unlocked,
+    candidates: &Candidates,
+    head: &Head,
+    allow_rollback: bool,
+) -> Result<Unlocked> {
+    let named = (head.header_generation, head.header_hash);
+    if let Some(header) = candidates.named(named.0, named.1, &opened) {
+        let taken = opened.taken();
+        return Ok(header.above(taken));
+    }
+    if opened.check_named(named.0, named.1).is_err() && !allow_rollback {
+        return Err(stale_header());
+    }
+    Ok(opened.above(named.0))
 }
 
 impl Archive {
@@ -109,10 +199,6 @@ impl Archive {
                 Some(id),
             ));
         }
-        let named = (head.header_generation, head.header_hash);
-        self.header
-            .check_named(named.0, named.1)
-            .map_err(|_| stale_header())?;
         // What was looked up for a head that was not put again must not be believed.
         self.nodes.packs().clear();
         self.nodes
@@ -124,6 +210,7 @@ impl Archive {
         if let Some(anchor) = anchor {
             self.compare(anchor, allow_rollback)?;
         }
+        self.check_witness(allow_rollback)?;
         let now = self.anchor();
         if anchor != Some(&now) {
             self.memory.remember(&now, object)?;
@@ -159,7 +246,7 @@ impl Archive {
     }
 
     /// The hash that the history holds for an earlier epoch.
-    fn head_of(&self, epoch: Epoch) -> Result<Option<HeadHash>> {
+    pub(super) fn head_of(&self, epoch: Epoch) -> Result<Option<HeadHash>> {
         let history = RecordTree {
             tree: TreeKind::Heads,
             root: self.head.history,
@@ -172,8 +259,26 @@ impl Archive {
     }
 }
 
+/// The headers of a store.
+struct ShownHeaders {
+    names: BTreeSet<ObjectName>,
+    objects: Vec<(Generation, Vec<u8>)>,
+    /// Behind the newest well-formed header, the last of the generations that follow without a gap: their names cannot be used.
+    taken: Generation,
+}
+
+impl ShownHeaders {
+    /// Copies of headers that a change of keys left behind.
+    fn older_than(&self, generation: Generation) -> Vec<ObjectName> {
+        let is_older =
+            |name: &&ObjectName| matches!(name, ObjectName::Header(own, _) if *own < generation);
+        let older = self.names.iter().filter(is_older).copied();
+        older.take(MOST_OLD_HEADERS).collect()
+    }
+}
+
 /// All copies of all headers. One that cannot be read is left out: the others may do.
-fn read_headers(store: &dyn Store) -> Result<Vec<(Generation, Vec<u8>)>> {
+fn read_headers(store: &dyn Store) -> Result<ShownHeaders> {
     let mut names = BTreeSet::new();
     store.list(ObjectClass::Header, &mut |name, _| {
         names.insert(name);
@@ -193,7 +298,35 @@ fn read_headers(store: &dyn Store) -> Result<Vec<(Generation, Vec<u8>)>> {
     }
     match last {
         Some(error) if objects.is_empty() => Err(error.into()),
-        _ => Ok(objects),
+        _ => Ok(ShownHeaders {
+            taken: taken(&names, &objects),
+            names,
+            objects,
+        }),
+    }
+}
+
+/// Numbers are not made up by the store: from a header that is one, only names that follow without a gap are passed over, and not many.
+fn taken(names: &BTreeSet<ObjectName>, objects: &[(Generation, Vec<u8>)]) -> Generation {
+    let generations: BTreeSet<Generation> = names.iter().filter_map(generation_of).collect();
+    let is_header = |(number, bytes): &&(Generation, Vec<u8>)| {
+        Header::parse(bytes).is_ok_and(|header| header.description().generation == *number)
+    };
+    let newest = objects.iter().filter(is_header).map(|(number, _)| *number);
+    let mut taken = newest.max().unwrap_or_default();
+    for _ in 0..MOST_HEADERS {
+        if !generations.contains(&Generation(taken.0 + 1)) {
+            break;
+        }
+        taken.0 += 1;
+    }
+    taken
+}
+
+fn generation_of(name: &ObjectName) -> Option<Generation> {
+    match name {
+        ObjectName::Header(generation, _) => Some(*generation),
+        _ => None,
     }
 }
 
@@ -222,6 +355,7 @@ struct Heads<'a> {
     store: &'a dyn Store,
     keys: &'a HeadKeys,
     nodes: &'a Nodes,
+    allow_rollback: bool,
 }
 
 impl Heads<'_> {
@@ -252,6 +386,11 @@ impl Heads<'_> {
                     });
                 }
                 Ok(None) => {}
+                // Not torn by a power cut, but sealed under a master that this header does not have yet.
+                Err(Error::Damaged {
+                    error: FormatError::OutOfRange(HeadKeys::NO_KEY),
+                    ..
+                }) if !self.allow_rollback => return Err(stale_header()),
                 Err(error) => last = Some(error),
             }
         }
@@ -351,7 +490,7 @@ fn no_archive(known: bool) -> Error {
     )
 }
 
-fn rolled_back(sentence: String) -> Error {
+pub(super) fn rolled_back(sentence: String) -> Error {
     Error::Stale {
         sentence,
         remedy: "Look for the newer copy; if this one is all there is, accept it with \

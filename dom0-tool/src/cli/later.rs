@@ -34,7 +34,6 @@ const COMMANDS: &[(&str, Release)] = &[
     ("prune", Keeping),
     ("arch-check", Keeping),
     ("arch-deduplicate", Keeping),
-    ("key", Keeping),
     ("backup", Qubes),
     ("restore", Qubes),
     ("browse", Qubes),
@@ -58,8 +57,6 @@ const OPTIONS: &[(&str, Release)] = &[
     ("dedup-domain", Keeping),
     ("repair", Keeping),
     ("meta-reduce", Keeping),
-    ("force-retry", Keeping),
-    ("vid", Keeping),
     ("change-uuid", Keeping),
     ("upgrade-format", Keeping),
     ("opt-ssh", Targets),
@@ -79,8 +76,9 @@ const OPTIONS: &[(&str, Release)] = &[
     ("paranoid", Qubes),
 ];
 
-/// Work-arounds that users of Wyng have in their scripts.
-const NEEDLESS: &[&str] = &["purge-tmp", "tar-bypass", "maxsync", "vouch"];
+/// Work-arounds that users of Wyng have in their scripts. `--force-retry` made it try again what had failed after an interruption; here the next
+/// command goes on from the last commit by itself, however often it failed before.
+const NEEDLESS: &[&str] = &["purge-tmp", "tar-bypass", "maxsync", "vouch", "force-retry"];
 
 /// The error about something that comes later.
 pub fn comes_later(what: &str, release: Release) -> UsageError {

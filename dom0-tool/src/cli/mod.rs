@@ -27,13 +27,13 @@ pub use local::{
     LARGEST_FILE as LARGEST_VOLUMES_FILE, Listed, ListedStorages, Local, LocalPlace, parse_volumes,
 };
 pub use request::{
-    Add, ArchInit, Common, Delete, Diff, Goal, Invocation, List, Listing, Monitor, Receive, Rename,
-    Request, Selection, Send, SnapshotUse, Verbosity, Verify, WriteMode,
+    Add, ArchInit, Common, Delete, Diff, Goal, Invocation, Key, List, Listing, Monitor, OneVolume,
+    Receive, Rename, Request, Selection, Send, SnapshotUse, Verbosity, Verify, WriteMode,
 };
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};
 pub use target::{FileSystemUuid, QubeName, RemotePath, SshHost, Target};
 pub use typed::{Preset, Typed};
-pub use values::{ChunkFactor, Compression, Encryption, HashType, Remember, Switch};
+pub use values::{ChunkFactor, Compression, Encryption, HashType, KeyName, Remember, Switch};
 pub use version::{FORMAT as FORMAT_VERSION, LINE as VERSION_LINE};
 pub use volume::{Description, Import, VolumeName};
 

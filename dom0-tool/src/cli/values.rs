@@ -125,6 +125,30 @@ impl FromStr for Remember {
     }
 }
 
+/// A name that somebody gave to a key, or its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyName(String);
+
+impl KeyName {
+    /// As it was typed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyName {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        if text.is_empty() || text.len() > 64 || text.chars().any(char::is_control) {
+            return Err(BadValue::new(
+                "a key's name has 1 to 64 bytes without control characters",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// `on` or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switch(pub bool);

@@ -15,6 +15,11 @@ pub enum Purpose<'a> {
         /// Where the archive is.
         place: &'a str,
     },
+    /// To unlock an archive with its recovery code, which is shown as it is typed: 56 symbols that nobody types blindly.
+    Recovery {
+        /// Where the archive is.
+        place: &'a str,
+    },
     /// To protect something new: asked twice where a person types it, and checked for length.
     Create {
         /// Where the archive will be.

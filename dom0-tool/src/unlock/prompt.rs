@@ -19,7 +19,8 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    fn has_person(&self) -> bool {
+    /// Whether somebody sits at the terminal who may be asked.
+    pub fn has_person(&self) -> bool {
         !self.unattended && std::io::stdin().is_terminal()
     }
 
@@ -31,6 +32,10 @@ impl Prompt {
             return match purpose {
                 Purpose::Unlock { place } => typed(&format!("Passphrase of {}: ", shown(place))),
                 Purpose::Create { place } => typed_twice(&shown(place)),
+                Purpose::Recovery { place } => {
+                    let code = line(&format!("Recovery code of {}:", shown(place)))?;
+                    Ok(Zeroizing::new(code.trim().as_bytes().to_vec()))
+                }
             };
         }
         let nobody = || PromptError::NobodyToAsk {
@@ -46,6 +51,16 @@ impl Prompt {
             return Err(nobody());
         }
         Ok(secret)
+    }
+
+    /// Asks for a passphrase that may be left out.
+    pub fn passphrase_or_nothing(&self, question: &str) -> Result<Option<Secret>, PromptError> {
+        self.person_for("a passphrase", "give --keep-passcmd")?;
+        match typed(&format!("{} ", shown(question))) {
+            Ok(secret) => Ok(Some(secret)),
+            Err(PromptError::Abandoned) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn person_for(&self, what: &str, remedy: &str) -> Result<(), PromptError> {

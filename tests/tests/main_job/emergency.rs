@@ -2,12 +2,62 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use nacre_tests::desk::{Desk, end};
 use nacre_tests::emergency::{python, restorer};
 use nacre_tests::skip;
 
 use super::{CHUNK, data_pack, desk_with_session, make_image, write_sparse};
+
+/// A volume restored with a key of any kind.
+fn restored_with(desk: &Desk, python: &Path, key: &str, session: &str) -> Option<Vec<u8>> {
+    let goal = desk.path("emergency.img");
+    let _ = fs::remove_file(&goal);
+    let output = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("emergency_restore.py"))
+        .arg(desk.path("store/archive"))
+        .args([key, "restore", "vol"])
+        .arg(&goal)
+        .arg(format!("--session={session}"))
+        .output()
+        .unwrap();
+    output.status.success().then(|| fs::read(goal).unwrap())
+}
+
+#[test]
+fn every_kind_of_key_opens_the_emergency_exit_also_after_the_master_changed() {
+    let Some(python) = python() else {
+        skip!(
+            "every_kind_of_key_opens_the_emergency_exit_also_after_the_master_changed",
+            "no Python with pynacl, zstandard, blake3 and argon2-cffi"
+        );
+    };
+    let (desk, first) = desk_with_session();
+    fs::write(desk.path("words"), "several random words\n").unwrap();
+    let words = format!("cat {}", desk.path("words").display());
+    desk.done(&["key", "add", &format!("--new-passcmd={words}")]);
+    let old_code = super::keys::recovery_code(&desk);
+    let keep = format!("--keep-passcmd={words}");
+    desk.done(&["key", "rotate-master", &keep, "--force"]);
+    let code = super::keys::recovery_code(&desk);
+    let second = make_image(&desk, "vol.img", 2);
+    super::send(&desk, "two");
+    let sessions = super::names::session_names(&desk.done(&["list", "vol", "--json"]));
+    let keys = [
+        format!("--key-file={}", desk.path("key").display()),
+        format!("--passphrase-file={}", desk.path("words").display()),
+        format!("--recovery={}", code.to_lowercase()),
+    ];
+    for key in &keys {
+        for (session, content) in [(&sessions[0], &first), (&sessions[1], &second)] {
+            let back = restored_with(&desk, &python, key, session);
+            assert!(back.as_ref() == Some(content), "{key}");
+        }
+    }
+    let dropped = format!("--recovery={old_code}");
+    assert!(restored_with(&desk, &python, &dropped, &sessions[0]).is_none());
+}
 
 fn restored(desk: &Desk, python: &Path, volume: &str, session: &str) -> Vec<u8> {
     let goal = desk.path("emergency.img");
@@ -24,7 +74,7 @@ fn every_kind_of_archive_is_restored_without_nacre() {
     let Some(python) = python() else {
         skip!(
             "every_kind_of_archive_is_restored_without_nacre",
-            "no Python with pynacl, zstandard and blake3"
+            "no Python with pynacl, zstandard, blake3 and argon2-cffi"
         );
     };
     let kinds: [&[&str]; 5] = [
@@ -79,7 +129,7 @@ fn the_emergency_exit_notices_damage_and_wrong_keys() {
     let Some(python) = python() else {
         skip!(
             "the_emergency_exit_notices_damage_and_wrong_keys",
-            "no Python with pynacl, zstandard and blake3"
+            "no Python with pynacl, zstandard, blake3 and argon2-cffi"
         );
     };
     let (desk, _) = desk_with_session();

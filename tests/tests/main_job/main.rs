@@ -13,6 +13,7 @@ mod devices;
 mod emergency;
 mod fate;
 mod freshness;
+mod keys;
 mod lost_head;
 mod names;
 mod round_trip;

@@ -78,3 +78,25 @@ fn an_added_volume_is_listed_before_it_has_data() {
     desk.done(&["add", "later"]);
     assert!(desk.done(&["list"]).contains("later"));
 }
+
+#[test]
+fn a_volume_can_be_named_by_its_number() {
+    let (desk, _) = desk_with_session();
+    desk.done(&["add", "second"]);
+    let listed = desk.done(&["list", "--json"]);
+    let rows = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let mut rows = rows.filter(|row: &Value| row["volume"] == "vol");
+    let number = rows.next().unwrap()["number"].as_u64().unwrap();
+    let option = format!("--vid={number}");
+    assert!(desk.done(&["list", "-v"]).contains("NUMBER"));
+    assert_says(
+        &desk.run(&["delete", "--vid=77", "--force"]),
+        1,
+        &["number 77"],
+    );
+    desk.done(&["delete", &option, "--force"]);
+    let left = desk.done(&["list"]);
+    assert!(left.contains("second") && !left.contains("vol "), "{left}");
+}

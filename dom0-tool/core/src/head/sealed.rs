@@ -40,6 +40,9 @@ pub struct HeadKeys {
 }
 
 impl HeadKeys {
+    /// What is out of range in a head of a key generation that the header does not have.
+    pub const NO_KEY: &str = "a key generation";
+
     /// Seals a head. `None` only when it is larger than a head may be.
     pub fn seal(&self, head: &Head, entropy: &mut dyn Entropy) -> Option<Vec<u8>> {
         let mut body = head.encode();
@@ -78,7 +81,7 @@ impl HeadKeys {
         let key = self
             .generations
             .get(generation)
-            .ok_or(FormatError::OutOfRange("a key generation"))?;
+            .ok_or(FormatError::OutOfRange(Self::NO_KEY))?;
         let nonce: [u8; NONCE] = reader.array()?;
         let length = reader
             .remaining()

@@ -6,9 +6,9 @@ use super::{Credential, Header, UnlockError, Unlocked};
 use crate::error::FormatError;
 use crate::ids::{Generation, HeaderHash};
 
-/// How many generations are looked at, from the newest down: an interrupted change leaves two, a hostile store may show any number, each
-/// of which would cost a second and a gigabyte.
-const GENERATIONS: usize = 4;
+/// How many generations are looked at, from the newest down: an interrupted change leaves two, several in a row one more each; a hostile store
+/// may show any number, each of which would cost a second and a gigabyte.
+const GENERATIONS: usize = 8;
 
 /// Why there is no header to go on with.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -92,6 +92,38 @@ impl Candidates {
         self.headers.first()
     }
 
+    /// All of them, newest first, not proven.
+    pub fn headers(&self) -> impl Iterator<Item = &Header> {
+        self.headers.iter()
+    }
+
+    /// The header that the newest head names, opened with the masters of the one that a secret opened: that may be a newer one, of a
+    /// change of keys that was cut short before its head, and what such a change was to bring is not in force.
+    pub fn named(
+        &self,
+        generation: Generation,
+        hash: HeaderHash,
+        opened: &Unlocked,
+    ) -> Option<Unlocked> {
+        let is_named = |header: &&Header| {
+            header.description().generation == generation && header.hash() == hash
+        };
+        let header = self.headers.iter().find(is_named)?;
+        if header.bytes() == opened.bytes() {
+            return Some(opened.clone());
+        }
+        let mut credentials: Vec<Credential<'_>> = Vec::new();
+        if header.description().encrypted {
+            credentials.extend(opened.keyring().masters().map(Credential::Master));
+        } else {
+            credentials.push(Credential::Published);
+        }
+        credentials
+            .iter()
+            .rev()
+            .find_map(|credential| header.clone().unlock(credential).ok())
+    }
+
     /// How many headers there are to try.
     pub fn count(&self) -> usize {
         self.headers.len()
@@ -127,8 +159,8 @@ impl Candidates {
 }
 
 impl Unlocked {
-    /// Checks against what the newest head names: never an older header, never another one of the same generation. A newer one is a
-    /// change of keys that was cut short before its head.
+    /// For when the header that the newest head names is not there ([`Candidates::named`]): never an older header, never another one of the same
+    /// generation. A newer one is a change of keys that was cut short before its head.
     pub fn check_named(&self, generation: Generation, hash: HeaderHash) -> Result<(), HeaderError> {
         let own = self.description().generation;
         if own > generation || own == generation && self.hash() == hash {

@@ -337,7 +337,7 @@ mod in_force {
     }
 
     #[test]
-    fn a_flood_of_headers_costs_no_more_than_four() {
+    fn a_flood_of_headers_costs_no_more_than_eight() {
         let base = created();
         let flood: Vec<(u64, Vec<u8>)> = (1..100_u8)
             .map(|generation| {
@@ -347,7 +347,7 @@ mod in_force {
             })
             .collect();
         let objects: Vec<_> = flood.iter().map(|(g, b)| (*g, b.as_slice())).collect();
-        assert_eq!(choose(&objects, None).unwrap().count(), 4);
+        assert_eq!(choose(&objects, None).unwrap().count(), 8);
     }
 }
 

@@ -3,7 +3,7 @@
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{Description, Header, SealedKeyring, SlotKind, Unlocked, WHAT};
+use super::{Description, Header, SealedKeyring, Slot, SlotKind, Unlocked, WHAT};
 use crate::aead::AeadKey;
 use crate::bytes::Writer;
 use crate::error::FormatError;
@@ -80,6 +80,20 @@ impl Header {
         }
     }
 
+    /// Whether a secret opens the slot at `index`. For a passphrase this takes about a second.
+    pub fn slot_opens(
+        &self,
+        index: usize,
+        credential: &Credential<'_>,
+    ) -> Result<bool, UnlockError> {
+        let slot = self.slots.get(index);
+        let master = match slot {
+            Some(slot) => self.master_in(slot, credential)?,
+            None => None,
+        };
+        Ok(master.is_some_and(|master| master.is_some()))
+    }
+
     /// Checks the MAC and opens the keyring.
     fn unlock_with(self, master: Secret) -> Result<Unlocked, UnlockError> {
         let origin = self.description.origin;
@@ -102,18 +116,10 @@ impl Header {
         }
         let mut fitting = 0_usize;
         for slot in &self.slots {
-            let kek = match (slot.kind, credential) {
-                (SlotKind::Passphrase(params), Credential::Passphrase(passphrase)) => {
-                    slot.stretch_passphrase(params, passphrase)?
-                }
-                (SlotKind::KeyFile, Credential::KeyFile(secret))
-                | (SlotKind::RecoveryCode, Credential::Recovery(secret)) => slot.stretch(secret),
-                _ => continue,
-            };
-            fitting = fitting.saturating_add(1);
-            let opened = slot.unwrap(kek, description.origin, description.key_generation);
-            if let Some(master) = opened {
-                return Ok(master);
+            match self.master_in(slot, credential)? {
+                None => {}
+                Some(Some(master)) => return Ok(master),
+                Some(None) => fitting = fitting.saturating_add(1),
             }
         }
         Err(if fitting == 0 {
@@ -121,6 +127,29 @@ impl Header {
         } else {
             UnlockError::WrongCredential(credential.name())
         })
+    }
+
+    /// What a secret finds in a slot: `None` if they are of different kinds, `Some(None)` if it is the wrong one.
+    #[allow(clippy::option_option)] // Not of this kind, of this kind and wrong, right.
+    fn master_in(
+        &self,
+        slot: &Slot,
+        credential: &Credential<'_>,
+    ) -> Result<Option<Option<Secret>>, UnlockError> {
+        let kek = match (slot.kind, credential) {
+            (SlotKind::Passphrase(params), Credential::Passphrase(passphrase)) => {
+                slot.stretch_passphrase(params, passphrase)?
+            }
+            (SlotKind::KeyFile, Credential::KeyFile(secret))
+            | (SlotKind::RecoveryCode, Credential::Recovery(secret)) => slot.stretch(secret),
+            _ => return Ok(None),
+        };
+        let Description {
+            origin,
+            key_generation,
+            ..
+        } = self.description;
+        Ok(Some(slot.unwrap(kek, origin, key_generation)))
     }
 
     fn open_keyring(&self, master: Secret) -> Result<Keyring, UnlockError> {

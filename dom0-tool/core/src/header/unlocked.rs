@@ -67,12 +67,31 @@ pub enum ChangeError {
 pub struct Unlocked {
     header: Header,
     keyring: Keyring,
+    /// The next header's generation is above this one.
+    taken: Generation,
 }
 
 impl Unlocked {
     /// Only for who has checked the MAC.
     pub(super) fn new(header: Header, keyring: Keyring) -> Self {
-        Self { header, keyring }
+        Self {
+            taken: header.description.generation,
+            header,
+            keyring,
+        }
+    }
+
+    /// The next header is to have a generation above this one: its name, and perhaps others behind it, is taken by a change of keys that was
+    /// cut short, or is at this moment made by another writer, who must not find his header changed.
+    #[must_use]
+    pub fn above(mut self, taken: Generation) -> Self {
+        self.taken = self.taken.max(taken);
+        self
+    }
+
+    /// The generation above which the next header is numbered.
+    pub fn taken(&self) -> Generation {
+        self.taken
     }
 
     /// The first header of a new archive, with the slots that open it; none when encryption is off.
@@ -210,7 +229,7 @@ impl Unlocked {
         if !description.may_write() {
             return Err(ChangeError::ReadOnly);
         }
-        let next = description.generation.0.checked_add(1);
+        let next = self.taken.0.checked_add(1);
         let next = next.filter(|number| u32::try_from(*number).is_ok());
         description.generation = Generation(next.ok_or(ChangeError::UsedUp)?);
         Ok((description, self.slots().to_vec()))
@@ -246,7 +265,7 @@ impl Unlocked {
         bytes.extend_from_slice(&mac);
         // Nothing leaves that this very program would not read.
         let header = Header::parse(&bytes)?;
-        Ok(Self { header, keyring })
+        Ok(Self::new(header, keyring))
     }
 }
 

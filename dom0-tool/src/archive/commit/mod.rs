@@ -69,6 +69,7 @@ impl<'a> Commit<'a> {
         let mut head = archive.head().clone();
         head.next.alias = Alias(index_alias.0 + 1);
         head.writer_nonce = draw(entropy.as_mut());
+        archive.name_header(&mut head);
         let index = IndexPack::new(
             index_alias,
             name,
@@ -201,6 +202,7 @@ impl<'a> Commit<'a> {
         self.head.epoch = self.archive.next_epoch();
         self.head.previous = previous.1;
         self.head.time = clock.now().seconds;
+        self.archive.bear_witness(&mut self.head);
         let sessions = std::mem::take(&mut self.sessions);
         let changed = self.write_trees(previous, &sessions)?;
         let index = self.index.finish();

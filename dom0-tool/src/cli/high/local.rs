@@ -4,7 +4,7 @@ use super::{common, nowhere_unlocked, once, one_session, selection};
 use crate::cli::error::UsageError;
 use crate::cli::local::Local;
 use crate::cli::low::{self, Storage};
-use crate::cli::request::{Common, Delete, Diff, Monitor, Request};
+use crate::cli::request::{Common, Delete, Diff, Monitor, OneVolume, Request};
 
 /// The one storage, or the one file that names several.
 pub fn local(storage: Storage) -> Result<Local, UsageError> {
@@ -81,10 +81,11 @@ pub fn delete(low: low::Delete) -> Result<(Common, Request), UsageError> {
         ..common(low.place, low.unlock)?
     };
     let volumes = once(low.volumes);
-    let volume = match (volumes.as_slice(), low.clean) {
-        ([volume], false) => Some(volume.clone()),
-        ([], true) => None,
-        (_, true) => {
+    let volume = match (volumes.as_slice(), low.vid, low.clean) {
+        ([volume], None, false) => Some(OneVolume::Named(volume.clone())),
+        ([], Some(number), false) => Some(OneVolume::Numbered(number)),
+        ([], None, true) => None,
+        (_, _, true) => {
             return Err(UsageError::new(
                 "delete --clean goes by what the archive has, not by names",
                 "leave the names out",
@@ -93,7 +94,7 @@ pub fn delete(low: low::Delete) -> Result<(Common, Request), UsageError> {
         _ => {
             return Err(UsageError::new(
                 "delete removes one volume at a time",
-                "name exactly one",
+                "name exactly one, or give its number with --vid",
             ));
         }
     };

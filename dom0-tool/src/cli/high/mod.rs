@@ -1,5 +1,6 @@
 //! From what was typed to what it means: defaults, and what does not go together.
 
+mod key;
 mod local;
 mod receive;
 mod send;
@@ -32,6 +33,7 @@ pub fn meaning(command: LowCommand) -> Meaning {
         LowCommand::Add(low) => add(low),
         LowCommand::Delete(low) => local::delete(low),
         LowCommand::Rename(low) => rename(low),
+        LowCommand::Key(low) => key::meaning(low),
         LowCommand::Version => Ok((nowhere(), Request::Version)),
     }
 }
@@ -43,6 +45,7 @@ fn nowhere() -> Common {
         meta_dir: None,
         passcmd: None,
         key_file: None,
+        recovery: false,
         remember: Remember::default(),
         unattended: false,
         allow_rollback: false,
@@ -58,6 +61,7 @@ fn nowhere_unlocked() -> Unlock {
     Unlock {
         passcmd: None,
         key_file: None,
+        recovery: false,
         authmin: None,
         force_allow_rollback: false,
     }
@@ -81,6 +85,7 @@ fn common(place: Place, unlock: Unlock) -> Result<Common, UsageError> {
         meta_dir: place.meta_dir,
         passcmd: unlock.passcmd,
         key_file: unlock.key_file,
+        recovery: unlock.recovery,
         remember: unlock.authmin.unwrap_or_default(),
         unattended: place.unattended,
         allow_rollback: unlock.force_allow_rollback,
@@ -116,6 +121,7 @@ fn arch_init(low: low::ArchInit) -> Meaning {
     let unlock = Unlock {
         passcmd: low.passcmd,
         key_file: low.key_file,
+        recovery: false,
         authmin: low.authmin,
         force_allow_rollback: false,
     };

@@ -46,6 +46,9 @@ pub struct Unlock {
     /// Open the archive with this key file
     #[arg(long, value_name = "FILE", help_heading = "Key")]
     pub key_file: Option<PathBuf>,
+    /// Open the archive with its recovery code: asked for, or from --passcmd or standard input
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "recovery", help_heading = "Key")]
+    pub recovery: bool,
     /// Minutes to remember the key, 0 to 60; -1 forgets it [default: 5]
     #[arg(
         long,

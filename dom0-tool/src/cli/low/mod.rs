@@ -4,12 +4,14 @@
 //! is decided in `high`.
 
 mod common;
+mod key;
 mod local;
 mod volumes;
 
 use clap::{Parser, Subcommand};
 
 pub use common::{Place, Unlock};
+pub use key::{Key, KeyAction};
 pub use local::{Diff, Monitor, Storage};
 pub use volumes::{Add, ArchInit, Delete, List, Receive, Rename, Select, Send, Verify};
 
@@ -58,6 +60,8 @@ pub enum LowCommand {
     Delete(Delete),
     /// Give a volume of the archive another name
     Rename(Rename),
+    /// Show, add, change and remove the keys that open the archive
+    Key(Key),
     /// Show the versions of the program and of the archive format
     Version,
 }

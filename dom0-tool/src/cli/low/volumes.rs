@@ -225,6 +225,9 @@ pub struct Delete {
     /// The volume to remove
     #[arg(value_name = "VOLUME")]
     pub volumes: Vec<VolumeName>,
+    /// Name the volume by its number, which `nacre list --verbose` shows
+    #[arg(long, value_name = "N")]
+    pub vid: Option<u64>,
     /// Remove local snapshots of volumes that the archive does not have, and what this machine can make anew; with --all, all local
     /// snapshots for this archive
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "clean")]

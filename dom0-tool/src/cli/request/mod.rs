@@ -1,5 +1,6 @@
 //! What is to be done: complete, checked, with every default in its place.
 
+mod key;
 mod local;
 
 use std::num::NonZeroU8;
@@ -12,6 +13,8 @@ use crate::cli::session::{SessionPoint, TagId, TagWish};
 use crate::cli::target::Target;
 use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember};
 use crate::cli::volume::{Description, Import, VolumeName};
+
+pub use key::Key;
 
 /// A command line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Common {
     pub passcmd: Option<String>,
     /// `--key-file`: with `arch-init` a slot is made for it, otherwise the archive is opened with it.
     pub key_file: Option<PathBuf>,
+    /// `--recovery`: the archive is opened with its recovery code.
+    pub recovery: bool,
     /// `--authmin`.
     pub remember: Remember,
     /// Nobody is to be asked.
@@ -97,6 +102,8 @@ pub enum Request {
     Delete(Delete),
     /// `rename`
     Rename(Rename),
+    /// `key`
+    Key(Key),
     /// `version`
     Version,
 }
@@ -240,11 +247,20 @@ pub struct Add {
     pub description: Option<Description>,
 }
 
+/// A volume of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OneVolume {
+    /// By its name.
+    Named(VolumeName),
+    /// By its number (`--vid`).
+    Numbered(u64),
+}
+
 /// Remove a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
     /// The volume; none with `clean` alone.
-    pub volume: Option<VolumeName>,
+    pub volume: Option<OneVolume>,
     /// Local snapshots that nothing needs go, and what can be made anew.
     pub clean: bool,
     /// With `clean`: all local snapshots for this archive.
