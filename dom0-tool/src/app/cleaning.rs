@@ -6,6 +6,7 @@ use super::world::World;
 use crate::archive::{Archive, Error, Result};
 use crate::cli::{Delete, Exit, Local};
 use crate::joints::KeyPrompt;
+use crate::report::text;
 
 /// Removes local snapshots of volumes that the archive does not have, or all of them, and caches that can be made anew.
 pub fn run(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
@@ -42,6 +43,17 @@ pub fn run(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
         for name in names {
             remove(world, storage, name)?;
         }
+    }
+    if world.common.dry_run {
+        world
+            .monitor()
+            .note("would remove what this machine can make anew");
+    } else {
+        let count = archive.memory().remove_caches()?;
+        let files = text::count(count, "file", "files");
+        world
+            .monitor()
+            .note(&format!("{files} that this machine can make anew removed"));
     }
     Ok(Exit::Done)
 }
@@ -82,9 +94,13 @@ fn remove(world: &World<'_>, storage: &Storage, local: &str) -> Result<()> {
             .note(&format!("would remove the snapshots of {local} in {place}"));
         return Ok(());
     }
-    let count = storage.pool.remove_snapshots(local)?;
+    let count = text::count(
+        storage.pool.remove_snapshots(local)?,
+        "snapshot",
+        "snapshots",
+    );
     world
         .monitor()
-        .note(&format!("{count} snapshots of {local} in {place} removed"));
+        .note(&format!("{count} of {local} in {place} removed"));
     Ok(())
 }

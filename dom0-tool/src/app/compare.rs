@@ -13,7 +13,7 @@ use super::selection::{session, wish};
 use super::storages::{self, Direction, choose};
 use super::world::World;
 use crate::archive::{Archive, Error, Result, Sessions};
-use crate::cli::{Diff, Exit};
+use crate::cli::{Diff, Exit, Local};
 use crate::joints::{
     Activity, Changes, Counts, Frozen, FrozenVolume, Outcome, Ranges, RestoreGoal, SourceError,
     Summary, Task, VolumeNames, VolumeRange, VolumeSource, VolumeSummary,
@@ -32,6 +32,11 @@ pub fn run(world: &World<'_>, wanted: &Diff) -> Result<Exit> {
     let begun = Instant::now();
     let archive = open_archive(world)?;
     let sessions = archive.sessions()?;
+    // A send would take the snapshots that are made here for left-overs, or this for left-overs those of a send.
+    let _lock = match wanted.local {
+        Local::None => None,
+        _ => Some(archive.memory().dir().lock("diff")?),
+    };
     let (frozen, problems) = freeze(world, &archive, wanted)?;
     let mut exit = Exit::Done;
     for problem in &problems {
@@ -179,7 +184,11 @@ fn compare(
         volume: volume.name.clone(),
         size: frozen.size(),
         outcome,
-        counts: progress.counts(),
+        // What would have been written was compared instead.
+        counts: Counts {
+            written: 0,
+            ..progress.counts()
+        },
     };
     Ok((Some(summary), exit))
 }

@@ -25,6 +25,9 @@ const WITNESS: &str = "witness";
 const OVERRULED: &str = "overruled-witness";
 const WITNESS_LIMIT: usize = 64;
 
+/// How the names of files begin that can be made anew from the archive.
+const CACHES: &[&str] = &["cache", "dedup"];
+
 const HIGHEST: &str = "highest";
 const HIGHEST_LIMIT: usize = 32;
 
@@ -43,6 +46,16 @@ impl Memory {
     /// The directory.
     pub fn dir(&self) -> &dyn StateDir {
         self.dir.as_ref()
+    }
+
+    /// Removes what can be made anew from the archive, and says how many files went. What is precious - anchor, head, links - stays.
+    pub fn remove_caches(&self) -> Result<usize> {
+        let mut names = self.dir.list()?;
+        names.retain(|name| CACHES.iter().any(|cache| name.starts_with(cache)));
+        for name in &names {
+            self.dir.remove(name)?;
+        }
+        Ok(names.len())
     }
 
     /// What is remembered; `None` on a machine that never saw the archive.
@@ -213,6 +226,13 @@ fn parse_id(text: &str) -> Option<ArchiveId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_precious_is_no_cache() {
+        for precious in [ANCHOR, LAST_HEAD, HIGHEST, "links-00", "lock"] {
+            assert!(!CACHES.iter().any(|cache| precious.starts_with(cache)));
+        }
+    }
 
     #[test]
     fn a_pin_is_read_back() {

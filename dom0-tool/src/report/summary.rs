@@ -16,9 +16,8 @@ pub fn text(summary: &Summary) -> String {
 fn volumes(volumes: &[VolumeSummary], activity: Activity) -> String {
     let heads: [&str; 4] = match activity {
         Activity::Send => ["SIZE", "CHANGED", "DEDUPLICATED", "SENT"],
-        Activity::Receive | Activity::Verify | Activity::Diff => {
-            ["SIZE", "DIFFERENT", "WRITTEN", "FETCHED"]
-        }
+        Activity::Receive => ["SIZE", "DIFFERENT", "WRITTEN", "FETCHED"],
+        Activity::Verify | Activity::Diff => ["SIZE", "DIFFERENT", "COMPARED", "FETCHED"],
     };
     let mut columns = vec![("VOLUME", Align::Left)];
     columns.extend(heads.map(|head| (head, Align::Right)));
@@ -31,11 +30,12 @@ fn volumes(volumes: &[VolumeSummary], activity: Activity) -> String {
             sent,
             fetched,
             written,
-            ..
+            scanned,
         } = volume.counts;
         let (third, fourth) = match activity {
             Activity::Send => (deduplicated, sent),
-            Activity::Receive | Activity::Verify | Activity::Diff => (written, fetched),
+            Activity::Receive => (written, fetched),
+            Activity::Verify | Activity::Diff => (scanned, fetched),
         };
         table.row([
             volume.volume.clone(),
@@ -73,6 +73,9 @@ fn total(summary: &Summary) -> String {
     let time = duration(summary.elapsed);
     let pace = rate(counts.scanned, summary.elapsed);
     let scanned = size(counts.scanned);
+    // Where only changes are looked at, their share of that would say nothing.
+    let sizes = summary.volumes.iter().map(|volume| volume.size);
+    let all = sizes.fold(0, u64::saturating_add);
     match summary.activity {
         Activity::Send => {
             if summary.dry_run {
@@ -80,14 +83,14 @@ fn total(summary: &Summary) -> String {
                     "Dry run, nothing was stored: {what}: {scanned} looked at in {time} ({pace}), {} changed ({}); \
                      that much would be sent before compression.",
                     size(counts.changed),
-                    percent(counts.changed, counts.scanned),
+                    percent(counts.changed, all),
                 );
             }
             let new = counts.changed.saturating_sub(counts.deduplicated);
             format!(
                 "{what}: {scanned} looked at in {time} ({pace}), {} changed ({}), {} sent ({} of what was new).",
                 size(counts.changed),
-                percent(counts.changed, counts.scanned),
+                percent(counts.changed, all),
                 size(counts.sent),
                 ratio(new, counts.sent),
             )

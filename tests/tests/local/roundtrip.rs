@@ -155,7 +155,11 @@ fn snapshots_go_with_their_volume_and_when_nothing_needs_them() {
             assert_eq!(bench.snapshots().len(), 1);
             bench.done(&["delete", "--clean", "--dry-run"]);
             assert_eq!(bench.snapshots().len(), 1);
-            bench.done(&["delete", "--clean"]);
+            let ended = bench.done(&["delete", "--clean"]);
+            assert!(
+                ended.err.contains("1 snapshot of other.img in"),
+                "{ended:?}"
+            );
             assert_eq!(bench.snapshots().len(), 0);
         },
     );

@@ -96,11 +96,7 @@ fn local_storage_that_is_none_is_refused_and_nothing_is_sent() {
         ["monitor", "vol"],
     ] {
         let all = [arguments[0], arguments[1], &missing];
-        // `monitor` has no use for a key, and none for the store.
-        let ended = match arguments[0] {
-            "monitor" => desk.run_without_key(&all),
-            _ => desk.run(&all),
-        };
+        let ended = desk.run(&all);
         assert_eq!(ended.code, 1, "{arguments:?}: {ended:?}");
         assert!(ended.err.contains("nowhere"), "{arguments:?}: {ended:?}");
     }

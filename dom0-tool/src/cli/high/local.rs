@@ -1,6 +1,6 @@
 //! What `--local` and `--vols-from` mean, and the commands that need little else.
 
-use super::{common, nowhere_unlocked, once, one_session, selection};
+use super::{common, once, one_session, selection};
 use crate::cli::error::UsageError;
 use crate::cli::local::Local;
 use crate::cli::low::{self, Storage};
@@ -31,7 +31,7 @@ pub fn local(storage: Storage) -> Result<Local, UsageError> {
 pub fn monitor(low: low::Monitor) -> Result<(Common, Request), UsageError> {
     let common = Common {
         dry_run: low.dry_run,
-        ..common(low.place, nowhere_unlocked())?
+        ..common(low.place, low.unlock)?
     };
     let local = local(low.storage)?;
     if local == Local::None {

@@ -56,17 +56,6 @@ fn nowhere() -> Common {
     }
 }
 
-/// What a command is given that opens no archive.
-fn nowhere_unlocked() -> Unlock {
-    Unlock {
-        passcmd: None,
-        key_file: None,
-        recovery: false,
-        authmin: None,
-        force_allow_rollback: false,
-    }
-}
-
 fn common(place: Place, unlock: Unlock) -> Result<Common, UsageError> {
     let verbosity = match (place.quiet, place.verbose, place.debug) {
         (true, false, false) => Verbosity::Quiet,

@@ -38,6 +38,9 @@ pub struct Monitor {
     /// Local storage.
     #[command(flatten)]
     pub storage: Storage,
+    /// Not needed here, but people give the same options everywhere.
+    #[command(flatten)]
+    pub unlock: Unlock,
     /// Place and output.
     #[command(flatten)]
     pub place: Place,
