@@ -57,6 +57,7 @@ pub fn delete(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
             }
         }
         archive.delete_volume(name, world.clock())?;
+        super::prune::free(world, &mut archive)?;
     }
     note(
         world,

@@ -9,6 +9,7 @@ mod keys;
 mod listing;
 mod monitor;
 mod opening;
+mod prune;
 mod receive;
 mod selection;
 mod send;
@@ -55,6 +56,7 @@ fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
         Request::Diff(diff) => compare::run(world, diff),
         Request::List(list) => listing::run(world, list),
         Request::Add(add) => change::add(world, add),
+        Request::Prune(wanted) => prune::run(world, wanted),
         Request::Delete(delete) => change::delete(world, delete),
         Request::Rename(rename) => change::rename(world, rename),
         Request::Key(key) => keys::run(world, key),

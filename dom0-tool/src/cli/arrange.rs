@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn what_comes_later_is_said_to_come_later_and_never_ignored() {
         for typed in [
-            "nacre prune a",
-            "nacre --autoprune=on send a",
+            "nacre status a",
+            "nacre --limit=1M send a",
             "nacre send a --opt-ssh x",
             "nacre --unknown backup",
         ] {

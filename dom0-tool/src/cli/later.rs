@@ -31,7 +31,6 @@ use Release::{Keeping, Packages, Qubes, Targets};
 
 /// Commands to come.
 const COMMANDS: &[(&str, Release)] = &[
-    ("prune", Keeping),
     ("arch-check", Keeping),
     ("arch-deduplicate", Keeping),
     ("backup", Qubes),
@@ -43,17 +42,6 @@ const COMMANDS: &[(&str, Release)] = &[
 
 /// Long options to come, without their dashes.
 const OPTIONS: &[(&str, Release)] = &[
-    ("all-before", Keeping),
-    ("keep", Keeping),
-    ("keep-last", Keeping),
-    ("keep-hourly", Keeping),
-    ("keep-daily", Keeping),
-    ("keep-weekly", Keeping),
-    ("keep-monthly", Keeping),
-    ("keep-yearly", Keeping),
-    ("keep-within", Keeping),
-    ("autoprune", Keeping),
-    ("apdays", Keeping),
     ("dedup-domain", Keeping),
     ("repair", Keeping),
     ("meta-reduce", Keeping),

@@ -8,6 +8,7 @@ mod catalog;
 mod error;
 mod exit;
 mod high;
+mod keep;
 mod later;
 mod local;
 mod low;
@@ -22,13 +23,16 @@ mod volume;
 pub use catalog::Kind;
 pub use error::{BadValue, Early, UsageError};
 pub use exit::Exit;
+pub use keep::{ApDays, AutoPrune, KeepSpec, Span};
 pub use later::{Release, needless as needless_option, option as later_option};
 pub use local::{
     LARGEST_FILE as LARGEST_VOLUMES_FILE, Listed, ListedStorages, Local, LocalPlace, parse_volumes,
 };
+pub use request::Rules as PruneRules;
 pub use request::{
     Add, ArchInit, Common, Delete, Diff, Goal, Invocation, Key, List, Listing, Monitor, OneVolume,
-    Receive, Rename, Request, Selection, Send, SnapshotUse, Verbosity, Verify, WriteMode,
+    Prune, Receive, Rename, Request, Selection, Send, SnapshotUse, Verbosity, Verify, Which,
+    WriteMode,
 };
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};
 pub use target::{FileSystemUuid, QubeName, RemotePath, SshHost, Target};

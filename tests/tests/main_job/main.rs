@@ -16,6 +16,7 @@ mod freshness;
 mod keys;
 mod lost_head;
 mod names;
+mod prune;
 mod round_trip;
 
 use std::fs;

@@ -2,6 +2,7 @@
 
 mod key;
 mod local;
+mod prune;
 mod receive;
 mod send;
 
@@ -32,6 +33,7 @@ pub fn meaning(command: LowCommand) -> Meaning {
         LowCommand::Verify(low) => verify(low),
         LowCommand::Add(low) => add(low),
         LowCommand::Delete(low) => local::delete(low),
+        LowCommand::Prune(low) => prune::prune(low),
         LowCommand::Rename(low) => rename(low),
         LowCommand::Key(low) => key::meaning(low),
         LowCommand::Version => Ok((nowhere(), Request::Version)),

@@ -6,6 +6,7 @@
 mod common;
 mod key;
 mod local;
+mod prune;
 mod volumes;
 
 use clap::{Parser, Subcommand};
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 pub use common::{Place, Unlock};
 pub use key::{Key, KeyAction};
 pub use local::{Diff, Monitor, Storage};
+pub use prune::Prune;
 pub use volumes::{Add, ArchInit, Delete, List, Receive, Rename, Select, Send, Verify};
 
 /// Backs up disk volumes in thin, encrypted, incremental layers to a place that need not be trusted
@@ -58,6 +60,8 @@ pub enum LowCommand {
     Add(Add),
     /// Remove a volume and all its sessions from the archive
     Delete(Delete),
+    /// Forget sessions of volumes and free what only they needed
+    Prune(Prune),
     /// Give a volume of the archive another name
     Rename(Rename),
     /// Show, add, change and remove the keys that open the archive

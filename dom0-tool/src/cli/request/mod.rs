@@ -2,11 +2,13 @@
 
 mod key;
 mod local;
+mod prune;
 
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 
 pub use local::{Diff, Goal, Monitor, SnapshotUse};
+pub use prune::{Prune, Rules, Which};
 
 use crate::cli::local::Local;
 use crate::cli::session::{SessionPoint, TagId, TagWish};
@@ -100,6 +102,8 @@ pub enum Request {
     Add(Add),
     /// `delete`
     Delete(Delete),
+    /// `prune`
+    Prune(Prune),
     /// `rename`
     Rename(Rename),
     /// `key`

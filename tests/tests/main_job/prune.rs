@@ -1,0 +1,107 @@
+//! `prune` through the program: what it says, what it leaves, what becomes free.
+
+use std::fs;
+
+use nacre_tests::desk::Desk;
+
+use super::{desk_with_archive, make_image};
+
+/// A desk with a volume `v` of three sessions that have nothing in common.
+fn three_sessions() -> Desk {
+    let desk = desk_with_archive();
+    for round in 0..3 {
+        make_image(&desk, "image", round);
+        desk.done(&["send", &desk.import("v", "image")]);
+    }
+    desk
+}
+
+fn stored(desk: &Desk) -> u64 {
+    fn size(folder: &std::path::Path) -> u64 {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        entries
+            .map(|entry| {
+                if entry.file_type().unwrap().is_dir() {
+                    size(&entry.path())
+                } else {
+                    entry.metadata().unwrap().len()
+                }
+            })
+            .sum()
+    }
+    size(&desk.path("store"))
+}
+
+#[test]
+fn prune_says_what_goes_and_why_and_frees_it() {
+    let desk = three_sessions();
+    let before = stored(&desk);
+    let dry = desk.run(&["prune", "v", "--keep-last=1", "--dry-run"]);
+    assert_eq!(dry.code, 0, "{dry:?}");
+    assert_eq!(
+        dry.out.lines().filter(|line| line.contains("goes")).count(),
+        2,
+        "{dry:?}"
+    );
+    assert!(dry.err.contains("would forget 2 sessions"), "{dry:?}");
+    assert_eq!(stored(&desk), before);
+    let done = desk.run(&["prune", "v", "--keep-last=1"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("no rule wants it"), "{done:?}");
+    assert!(done.out.contains("the volume's last"), "{done:?}");
+    assert!(done.err.contains("given back"), "{done:?}");
+    assert!(
+        stored(&desk) < before / 2,
+        "{before} before, {} after",
+        stored(&desk)
+    );
+    assert_eq!(desk.done(&["list", "v"]).lines().count(), 2);
+    desk.done(&["verify", "v"]);
+    desk.done(&[
+        "receive",
+        "v",
+        &format!("--save-to={}", desk.path("back").display()),
+    ]);
+    assert!(fs::read(desk.path("back")).unwrap() == fs::read(desk.path("image")).unwrap());
+}
+
+#[test]
+fn sessions_are_named_by_range_and_the_last_one_stays_whatever_is_asked() {
+    let desk = three_sessions();
+    let list = desk.done(&["list", "v"]);
+    let names: Vec<&str> = list
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    let kept = format!("--keep={}", names[1]);
+    let range = format!("--session={},newest", names[0]);
+    let done = desk.run(&["prune", "--all", &range, &kept, "--json"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let goes = done
+        .out
+        .lines()
+        .filter(|line| line.contains("\"goes\":true"));
+    assert!(goes.eq(done.out.lines().take(1)), "{done:?}");
+    let left = desk.done(&["list", "v"]);
+    assert!(!left.contains(names[0]) && left.contains(names[1]) && left.contains(names[2]));
+    let unknown = desk.run(&["prune", "v", "--session=20010101-000000"]);
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+    let before = format!("--session={}", names[2]);
+    desk.done(&["prune", "v", &before, "--all-before"]);
+    assert_eq!(desk.done(&["list", "v"]).lines().count(), 2);
+    desk.done(&["verify", "v"]);
+}
+
+#[test]
+fn a_deleted_volume_gives_its_room_back() {
+    let desk = three_sessions();
+    let before = stored(&desk);
+    desk.done(&["delete", "v", "--force"]);
+    // The header and two small commits are left.
+    assert!(
+        stored(&desk) < before / 20,
+        "{before} before, {} after",
+        stored(&desk)
+    );
+}
