@@ -5,11 +5,14 @@ use std::path::PathBuf;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
-usage: nacre-helper serve --base DIR... [--append-only]
+usage: nacre-helper serve [--base DIR]... [--ssh [--ssh-option ARG]...] [--append-only]
        nacre-helper --help | --version
 
-Serves backup archives below the DIRs to nacre over stdin and stdout.
+Serves backup archives below the DIRs, or of ssh hosts, to nacre over stdin and stdout.
   --base DIR      archives may lie in DIR and below (repeatable)
+  --ssh           archives may lie on ssh hosts, reached as this user's ssh reaches them
+  --ssh-option ARG
+                  an argument for ssh, before the helper's own (repeatable)
   --append-only   refuse to delete and to punch";
 
 /// What the command line asks for.
@@ -30,6 +33,10 @@ pub struct Options {
     pub bases: Vec<PathBuf>,
     /// Refuse `Delete` and `Punch`.
     pub append_only: bool,
+    /// Serve ssh hosts, too.
+    pub ssh: bool,
+    /// Options for ssh, before our own.
+    pub ssh_options: Vec<OsString>,
     /// Confine the process after `Hello`. Only tests that run the server inside their own process turn it off.
     pub confine: bool,
 }
@@ -50,6 +57,8 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
     let mut options = Options {
         bases: Vec::new(),
         append_only: false,
+        ssh: false,
+        ssh_options: Vec::new(),
         confine: true,
     };
     while let Some(argument) = arguments.next() {
@@ -59,11 +68,16 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
                 options.bases.push(PathBuf::from(base));
             }
             Some("--append-only") => options.append_only = true,
+            Some("--ssh") => options.ssh = true,
+            Some("--ssh-option") => {
+                let option = arguments.next().ok_or("--ssh-option needs an argument")?;
+                options.ssh_options.push(option);
+            }
             _ => return Err(format!("unknown argument {}", argument.display())),
         }
     }
-    if options.bases.is_empty() {
-        return Err("at least one --base is needed".into());
+    if options.bases.is_empty() && !options.ssh {
+        return Err("at least one --base or --ssh is needed".into());
     }
     Ok(Command::Serve(options))
 }

@@ -50,22 +50,31 @@ const ALLOWED: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
 /// Landlock: files below `root` and no others, no TCP, no signals and no abstract sockets, for this thread and those it
 /// starts from now on. `false` where the kernel cannot keep it from files.
 pub fn confine_files(root: BorrowedFd<'_>) -> Result<bool, Failure> {
-    landlock(root).map_err(|error| {
-        let text = format!("cannot confine myself with Landlock: {error}");
-        Failure::new(ErrorCode::Io, text)
-    })
+    landlock(Some(root)).map_err(failed)
 }
 
-fn landlock(root: BorrowedFd<'_>) -> Result<bool, RulesetError> {
+/// Landlock without any file: for a helper that only hands on.
+pub fn confine_from_files() -> Result<bool, Failure> {
+    landlock(None).map_err(failed)
+}
+
+fn failed(error: RulesetError) -> Failure {
+    let text = format!("cannot confine myself with Landlock: {error}");
+    Failure::new(ErrorCode::Io, text)
+}
+
+fn landlock(root: Option<BorrowedFd<'_>>) -> Result<bool, RulesetError> {
     let abi = ABI::V6;
-    let status = Ruleset::default()
+    let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(abi))?
         .handle_access(AccessNet::from_all(abi))?
         .scope(Scope::from_all(abi))?
-        .create()?
-        .add_rule(PathBeneath::new(root, ALLOWED))?
-        .restrict_self()?;
+        .create()?;
+    if let Some(root) = root {
+        ruleset = ruleset.add_rule(PathBeneath::new(root, ALLOWED))?;
+    }
+    let status = ruleset.restrict_self()?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
@@ -119,6 +128,9 @@ const ALLOWED_CALLS: &[i64] = &[
     libc::SYS_splice,
     libc::SYS_lseek,
     libc::SYS_ppoll,
+    // Waiting for ssh, which was started before.
+    libc::SYS_wait4,
+    libc::SYS_waitid,
     // Files.
     libc::SYS_openat,
     libc::SYS_close,

@@ -18,10 +18,12 @@ mod confine;
 mod directory;
 mod exit;
 mod failure;
+mod far;
 mod lane;
 mod output;
 mod program;
 mod serve;
+mod sftp;
 mod worker;
 
 pub use args::{Command, Options, USAGE, parse};
@@ -32,3 +34,4 @@ pub use exit::Exit;
 pub use failure::Failure;
 pub use program::main;
 pub use serve::serve;
+pub use sftp::{decode as decode_sftp, decode_version as decode_sftp_version};

@@ -45,6 +45,12 @@ impl<W: Write> Output<W> {
         }
     }
 
+    /// The writer itself, for one who hands on what others have framed.
+    pub fn into_writer(self) -> W {
+        let inner = self.inner.into_inner();
+        inner.unwrap_or_else(PoisonError::into_inner).writer
+    }
+
     /// Sends one frame. `false` when nobody listens any more.
     pub fn frame(&self, kind: Kind, id: u32, body: &[u8]) -> bool {
         let Ok(length) = u32::try_from(body.len()) else {

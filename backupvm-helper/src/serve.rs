@@ -21,8 +21,10 @@ use crate::confine;
 use crate::directory::Directory;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::far::{self, Far, Relay};
 use crate::lane::{FreeLanes, Shared, Step, run_lane};
 use crate::output::{Output, error_reply, protocol_reply};
+use crate::sftp::Sftp;
 use crate::worker::run_worker;
 
 /// Threads that carry out requests other than puts.
@@ -60,7 +62,7 @@ impl From<Malformed> for End {
 
 /// Serves one client. `pipe` is `output` once more, if that is a pipe. The text, if any, is for stderr.
 pub fn serve(
-    mut input: impl Read,
+    mut input: impl Read + Send,
     output: impl Write + Send,
     pipe: Option<OwnedFd>,
     options: &Options,
@@ -70,17 +72,24 @@ pub fn serve(
         Ok(hello) => hello,
         Err(end) => return finish(&output, end),
     };
-    let opened = open(&hello, options);
-    let (version, backend, confinement) = match opened {
+    let opened = open(&hello, id, options);
+    let (version, place, landlock) = match opened {
         Ok(opened) => opened,
         Err(failure) => {
             output.part(id, &error_reply(failure));
             return (Exit::Refused, None);
         }
     };
-    let end = serve_backend(input, &output, &backend, options, |seccomp| {
+    let backend: Box<dyn Backend> = match place {
+        Place::Directory(directory) => Box::new(directory),
+        Place::Sftp(sftp) => Box::new(sftp),
+        Place::Helper(relay) => {
+            return relay.run(id, input, output.into_writer(), options.confine);
+        }
+    };
+    let end = serve_backend(input, &output, backend.as_ref(), options, |seccomp| {
         let mut facts = backend.facts();
-        facts.landlock = confinement;
+        facts.landlock = landlock;
         facts.seccomp = seccomp;
         let reply = HelloReply {
             version,
@@ -119,8 +128,15 @@ fn read_hello(input: &mut impl Read) -> Result<(u32, HelloRequest), End> {
     Ok((header.id, HelloRequest::decode(&body)?))
 }
 
-/// Agrees on a version, opens the archive's folder and confines the process to it.
-fn open(hello: &HelloRequest, options: &Options) -> Result<(u16, Directory, bool), Failure> {
+/// What is served.
+enum Place {
+    Directory(Directory),
+    Sftp(Sftp),
+    Helper(Relay),
+}
+
+/// Agrees on a version, opens the place and confines the process to it; whether Landlock does.
+fn open(hello: &HelloRequest, id: u32, options: &Options) -> Result<(u16, Place, bool), Failure> {
     let own = (VERSION_LOWEST, VERSION_HIGHEST);
     let version = negotiate((hello.lowest, hello.highest), own).ok_or_else(|| {
         let code = if hello.lowest > own.1 {
@@ -134,16 +150,32 @@ fn open(hello: &HelloRequest, options: &Options) -> Result<(u16, Directory, bool
         );
         Failure::new(code, text)
     })?;
-    let Locator::Directory { path } = &hello.locator else {
-        let text = "this helper serves directories only";
-        return Err(Failure::new(ErrorCode::Unsupported, text));
+    let path = match &hello.locator {
+        Locator::Directory { path } => path,
+        Locator::Ssh { .. } if options.ssh => {
+            return far::open(hello, id, options).map(|(far, landlock)| {
+                let place = match far {
+                    Far::Helper(relay) => Place::Helper(relay),
+                    Far::Sftp(sftp) => Place::Sftp(sftp),
+                };
+                (version, place, landlock)
+            });
+        }
+        Locator::Ssh { .. } => {
+            let text = "this helper was not started to serve ssh hosts";
+            return Err(Failure::new(ErrorCode::Unsupported, text));
+        }
+        Locator::Usb { .. } => {
+            let text = "this helper was not started to serve disks";
+            return Err(Failure::new(ErrorCode::Unsupported, text));
+        }
     };
     let directory = Directory::open(path, hello.create, options)?;
     let landlock = options.confine && {
         confine::confine_limits()?;
         confine::confine_files(directory.root())?
     };
-    Ok((version, directory, landlock))
+    Ok((version, Place::Directory(directory), landlock))
 }
 
 /// Starts the threads, closes the door behind them, says hello and takes requests.

@@ -18,6 +18,7 @@ mod recording_monitor;
 mod recording_store;
 mod simulated_clock;
 mod skip;
+pub mod sshd;
 
 pub use faulty_store::FaultyStore;
 pub use helper::{helper_program, open_helper, open_helper_with};

@@ -19,7 +19,13 @@ pub(super) const FOLDER_MODE: Mode = Mode::RWXU;
 
 /// Opens the folder; with `create`, makes it (not its parents) and makes its name durable.
 pub(super) fn locate(path: &[u8], create: bool, bases: &[PathBuf]) -> Result<OwnedFd, Failure> {
-    let path = Path::new(OsStr::from_bytes(path));
+    let default;
+    let path = if path.is_empty() {
+        default = default_folder()?;
+        &default
+    } else {
+        Path::new(OsStr::from_bytes(path))
+    };
     let plain = path
         .components()
         .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
@@ -38,6 +44,16 @@ pub(super) fn locate(path: &[u8], create: bool, bases: &[PathBuf]) -> Result<Own
     };
     check(&real, &bases)?;
     rustix::fs::open(&real, FOLDER_FLAGS, Mode::empty()).doing("open the archive's folder")
+}
+
+/// The folder where no path was given: `nacre` in the home folder.
+fn default_folder() -> Result<PathBuf, Failure> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    let home = home.ok_or_else(|| {
+        let text = "no path was given, and the helper has no home folder";
+        Failure::new(ErrorCode::NoArchive, text)
+    })?;
+    Ok(Path::new(&home).join("nacre"))
 }
 
 fn make(path: &Path, create: bool, bases: &[PathBuf]) -> Result<PathBuf, Failure> {

@@ -182,6 +182,9 @@ fn store_remedy(kind: StoreErrorKind) -> &'static str {
         }
         StoreErrorKind::NotInstalled => "Install nacre-helper where the store is.",
         StoreErrorKind::TooOld => "Update nacre-helper where the store is.",
+        StoreErrorKind::Unreachable => {
+            "Check that the host is up, that the disk is there, and what `ssh` says by hand; then run the same command again."
+        }
         StoreErrorKind::Died | StoreErrorKind::TimedOut => {
             "Run the same command again; it continues where it was."
         }

@@ -33,6 +33,9 @@ pub struct Capabilities {
     pub single_writer: bool,
     /// The helper is confined by Landlock.
     pub confined: bool,
+    /// The store cannot force its disk (an SFTP server without fsync@openssh.com): a power cut over there may take even
+    /// what a barrier answered. To be told to the user.
+    pub unsynced: bool,
 }
 
 /// How a `put_new` ended.
@@ -157,6 +160,8 @@ pub enum StoreErrorKind {
     Denied,
     /// The helper is of an older protocol than this command needs.
     TooOld,
+    /// The host or disk behind the helper cannot be reached, or is gone.
+    Unreachable,
     /// The connection or the helper ended.
     Died,
     /// The other side was silent for too long.
@@ -206,6 +211,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::NotInstalled => "nacre-helper could not be started",
             StoreErrorKind::Denied => "the call to the store was denied",
             StoreErrorKind::TooOld => "nacre-helper is too old",
+            StoreErrorKind::Unreachable => "the store cannot be reached",
             StoreErrorKind::Died => "the connection to the store ended",
             StoreErrorKind::TimedOut => "the store does not answer",
             StoreErrorKind::Protocol => "nacre-helper broke the protocol",

@@ -147,13 +147,11 @@ fn describe_end(transport: Transport, status: Option<ExitStatus>) -> String {
     };
     let text = match (transport, status.code()) {
         (Transport::Qrexec, Some(127)) => "nacre-helper is not installed in the backup qube",
-        (Transport::Ssh, Some(127)) => "nacre-helper is not installed on the ssh host",
         (Transport::Qrexec, Some(126)) => "qrexec policy refused the call",
         (Transport::Qrexec, Some(125)) => {
             "the backup qube does not run, or its nacre.Store service is broken"
         }
         (Transport::Qrexec, Some(255)) => "the backup qube, or its qrexec agent, ended",
-        (Transport::Ssh, Some(255)) => "ssh could not connect, or its connection broke",
         (_, Some(code)) => return format!("it ended with exit code {code}"),
         (_, None) => {
             let signal = status.signal().unwrap_or(0);

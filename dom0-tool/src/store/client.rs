@@ -185,6 +185,7 @@ const NO_HELLO: HelloReply = HelloReply {
         single_writer: false,
         landlock: false,
         seccomp: false,
+        unsynced: false,
     },
     put_window: 0,
     max_puts: 0,
@@ -222,6 +223,7 @@ impl Store for Client {
             append_only: facts.append_only,
             single_writer: facts.single_writer,
             confined: facts.landlock,
+            unsynced: facts.unsynced,
         }
     }
 

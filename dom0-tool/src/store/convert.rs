@@ -61,6 +61,7 @@ pub(super) fn reported(code: ErrorCode, text: &[u8], object: Option<ObjectName>)
         ErrorCode::NoArchive => StoreErrorKind::NoArchive,
         ErrorCode::Protocol | ErrorCode::ClientTooOld => StoreErrorKind::Protocol,
         ErrorCode::HelperTooOld => StoreErrorKind::TooOld,
+        ErrorCode::Unreachable => StoreErrorKind::Unreachable,
     };
     StoreError::new(kind, object, sanitise(text, TEXT_LIMIT))
 }

@@ -1,24 +1,22 @@
 //! How a store is opened.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nacre_wire::{HelloRequest, Locator, VERSION_HIGHEST, VERSION_LOWEST};
 
 use super::client::Client;
+use super::route::Route;
 use crate::joints::{Store, StoreError, StoreErrorKind};
 
 /// By what the helper is reached; says what an exit code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// The child is the helper.
+    /// The child is the helper. It calls ssh itself, where the place is an ssh host.
     Local,
     /// The child is `qrexec-client`.
     Qrexec,
-    /// The child is `ssh`.
-    Ssh,
 }
 
 /// For how long the other side may keep us waiting.
@@ -74,27 +72,15 @@ pub fn open_local(
     directory: &Path,
     create: bool,
 ) -> Result<Box<dyn Store>, StoreError> {
-    let program = match helper {
-        Some(helper) => helper.to_owned(),
-        None => find_helper()?,
+    let route = Route {
+        helper: helper.map(Path::to_owned),
+        ..Route::default()
     };
-    let absolute = real_path(directory)
-        .map_err(|error| StoreError::new(StoreErrorKind::NoArchive, None, error.to_string()))?;
-    let launch = Launch {
-        program,
-        arguments: ["serve", "--base", "/"].map(OsString::from).to_vec(),
-        transport: Transport::Local,
-        locator: Locator::Directory {
-            path: absolute.as_os_str().as_bytes().to_vec(),
-        },
-        create,
-        patience: Patience::default(),
-    };
-    Ok(Box::new(open(&launch)?))
+    Ok(Box::new(open(&route.directory(directory, create)?)?))
 }
 
 /// The path without `..` and links. What does not exist yet lies in a folder that does.
-fn real_path(directory: &Path) -> std::io::Result<PathBuf> {
+pub(super) fn real_path(directory: &Path) -> std::io::Result<PathBuf> {
     directory.canonicalize().or_else(|_| {
         let absolute = std::path::absolute(directory)?;
         match (absolute.parent(), absolute.file_name()) {

@@ -12,6 +12,8 @@ mod launch;
 mod output;
 mod put;
 mod reader;
+mod route;
 
 pub use client::Client;
 pub use launch::{Launch, Patience, Transport, find_helper, open, open_local};
+pub use route::Route;

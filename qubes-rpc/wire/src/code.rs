@@ -28,6 +28,8 @@ pub enum ErrorCode {
     HelperTooOld = 11,
     /// The helper knows only newer versions of the protocol than the client speaks.
     ClientTooOld = 12,
+    /// The ssh host or the disk behind the helper cannot be reached, or is gone.
+    Unreachable = 13,
 }
 
 impl ErrorCode {
@@ -50,6 +52,7 @@ impl ErrorCode {
             10 => Self::Protocol,
             11 => Self::HelperTooOld,
             12 => Self::ClientTooOld,
+            13 => Self::Unreachable,
             _ => Self::Io,
         }
     }

@@ -17,21 +17,21 @@ pub const VERSION_HIGHEST: u16 = 1;
 pub enum Locator {
     /// A directory of the helper's own machine.
     Directory {
-        /// Absolute path.
+        /// Absolute path; empty: the folder `nacre` in the home folder of whom the helper runs as.
         path: Vec<u8>,
     },
     /// A directory on a disk that the helper mounts.
     Usb {
         /// File system UUID.
         uuid: Vec<u8>,
-        /// Path from the file system's root.
+        /// Path from the file system's root; empty: the folder `nacre` there.
         path: Vec<u8>,
     },
     /// A directory of a host that the helper reaches through ssh.
     Ssh {
         /// `[user@]host[:port]`
         host: Vec<u8>,
-        /// Path over there.
+        /// Path over there; empty: the folder `nacre` where the login begins.
         path: Vec<u8>,
     },
 }
@@ -135,6 +135,8 @@ pub struct Facts {
     pub landlock: bool,
     /// A seccomp filter keeps it from everything but reading and writing files.
     pub seccomp: bool,
+    /// The place cannot be told to force its disk: a power cut over there may take what a barrier answered.
+    pub unsynced: bool,
 }
 
 impl Facts {
@@ -144,6 +146,7 @@ impl Facts {
             | u32::from(self.single_writer) << 2
             | u32::from(self.landlock) << 3
             | u32::from(self.seccomp) << 4
+            | u32::from(self.unsynced) << 5
     }
 
     fn from_bits(bits: u32) -> Self {
@@ -153,6 +156,7 @@ impl Facts {
             single_writer: bits & 4 != 0,
             landlock: bits & 8 != 0,
             seccomp: bits & 16 != 0,
+            unsynced: bits & 32 != 0,
         }
     }
 }

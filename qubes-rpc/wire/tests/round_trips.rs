@@ -100,9 +100,9 @@ proptest! {
     }
 
     #[test]
-    fn answers_to_hello_are_read_as_written(flags: [bool; 5], window in (256 << 10)..u32::MAX) {
-        let [punch_possible, append_only, single_writer, landlock, seccomp] = flags;
-        let facts = Facts { punch_possible, append_only, single_writer, landlock, seccomp };
+    fn answers_to_hello_are_read_as_written(flags: [bool; 6], window in (256 << 10)..u32::MAX) {
+        let [punch_possible, append_only, single_writer, landlock, seccomp, unsynced] = flags;
+        let facts = Facts { punch_possible, append_only, single_writer, landlock, seccomp, unsynced };
         let reply = HelloReply { version: 1, facts, put_window: window, max_puts: 1, max_requests: 9 };
         prop_assert_eq!(HelloReply::decode(&reply.encode()).unwrap(), reply);
     }

@@ -1,6 +1,7 @@
 //! What every `Store` promises, as checks that any of them can be put through.
 //!
-//! `conformance_suite!(name, place)` makes a module of tests; `place` is an expression that gives a fresh `Place`.
+//! `conformance_suite!(name, place)` makes a module of tests; `place` is an expression that gives a fresh `Place`. With `maybe` before it, it is a `Result` that says why
+//! this machine has no such place; then the tests are skipped by name.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)] // Checks fail by panicking.
 #![allow(missing_docs)] // Each check is named after the promise it checks.
 
@@ -68,6 +69,9 @@ fn assert_error<T>(result: Result<T, StoreError>, kind: StoreErrorKind, object: 
 #[macro_export]
 macro_rules! conformance_suite {
     ($suite:ident, $place:expr) => {
+        $crate::conformance_suite!($suite, maybe Ok::<_, String>($place));
+    };
+    ($suite:ident, maybe $place:expr) => {
         $crate::conformance_suite!(@each $suite, $place,
             an_object_is_read_back_as_written
             an_empty_object_is_an_object
@@ -99,7 +103,13 @@ macro_rules! conformance_suite {
             $(
                 #[test]
                 fn $promise() {
-                    $crate::conformance::$promise(&$place);
+                    match $place {
+                        Ok(place) => $crate::conformance::$promise(&place),
+                        Err(why) => $crate::skip(
+                            concat!(stringify!($suite), "::", stringify!($promise)),
+                            &why,
+                        ),
+                    }
                 }
             )*
         }

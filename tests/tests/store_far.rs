@@ -1,0 +1,230 @@
+//! Archives on ssh hosts: by the helper over there, and by SFTP alone.
+#![allow(clippy::unwrap_used)] // Failing loudly is what these are for.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nacre::joints::{PutOutcome, Store, StoreError, StoreErrorKind};
+use nacre::store::{Client, Route, open};
+use nacre_core::object_name::ObjectClass;
+use nacre_tests::conformance::{Place, content, listed, pack};
+use nacre_tests::sshd::{Offers, Sshd};
+use nacre_tests::{conformance_suite, helper_program, skip};
+
+/// A fresh archive behind a server of its own.
+struct Host(Sshd);
+
+impl Host {
+    fn with(offers: Offers) -> Result<Self, String> {
+        Sshd::start(offers).map(Self)
+    }
+
+    fn route(&self) -> Route {
+        Route {
+            helper: Some(helper_program()),
+            ssh_options: self.0.options(),
+            ..Route::default()
+        }
+    }
+
+    fn reach(&self, path: &str, create: bool) -> Result<Client, StoreError> {
+        open(&self.route().ssh(&self.0.host(), Some(path), create)?)
+    }
+
+    fn archive(&self) -> String {
+        self.0.folder().join("archive").to_str().unwrap().to_owned()
+    }
+}
+
+impl Place for Host {
+    fn open(&self, append_only: bool) -> Box<dyn Store> {
+        let mut launch = self
+            .route()
+            .ssh(&self.0.host(), Some(&self.archive()), true)
+            .unwrap();
+        if append_only {
+            launch.arguments.push("--append-only".into());
+        }
+        Box::new(open(&launch).unwrap())
+    }
+}
+
+conformance_suite!(helper_over_ssh, maybe Host::with(Offers::Helper));
+conformance_suite!(sftp, maybe Host::with(Offers::Sftp));
+
+#[test]
+fn each_way_says_what_it_is_and_ends_well() {
+    for (offers, confined) in [
+        (Offers::Helper, true),
+        (Offers::Sftp, true),
+        (Offers::ForcedSftp, true),
+    ] {
+        let host = match Host::with(offers) {
+            Ok(host) => host,
+            Err(why) => skip!("each_way_says_what_it_is_and_ends_well", "{why}"),
+        };
+        let client = host.reach(&host.archive(), true).unwrap();
+        let said = client.capabilities();
+        assert_eq!(said.confined, confined, "{offers:?}");
+        assert!(
+            !said.single_writer && !said.unsynced,
+            "{offers:?}: {said:?}"
+        );
+        assert_eq!(
+            client.put_whole(pack(1, 1), b"x").unwrap(),
+            PutOutcome::Created
+        );
+        client.barrier().unwrap();
+        client.close(Duration::from_secs(10)).unwrap();
+        let folder = host.0.folder().join("archive/pack/01");
+        let names: Vec<_> = fs::read_dir(folder).unwrap().collect();
+        assert_eq!(names.len(), 1, "{offers:?}: no leftover");
+    }
+}
+
+#[test]
+fn hostile_paths_are_only_paths() {
+    for offers in [Offers::Helper, Offers::Sftp] {
+        let host = match Host::with(offers) {
+            Ok(host) => host,
+            Err(why) => skip!("hostile_paths_are_only_paths", "{why}"),
+        };
+        let folder = host.0.folder();
+        for name in [
+            "a;touch pwned",
+            "$(touch pwned)",
+            "`touch pwned`",
+            "a b'c\"d",
+            "-oProxyCommand=touch pwned",
+            "*?[x]",
+            "a\\b",
+            "%h",
+            "\u{1b}[31mred",
+        ] {
+            let path = folder.join(name);
+            let client = host.reach(path.to_str().unwrap(), true).unwrap();
+            client.put_whole(pack(1, 1), b"x").unwrap();
+            drop(client);
+            assert!(path.join("header").is_dir(), "{offers:?} {name}");
+        }
+        let up = format!("{}/../data/archive", folder.display());
+        let error = host.reach(&up, true).err().unwrap();
+        assert_eq!(error.kind, StoreErrorKind::Refused, "{error}");
+        let found = fs::read_dir(&folder).unwrap().count();
+        assert_eq!(found, 9, "{offers:?}: nothing else was made");
+    }
+}
+
+#[test]
+fn what_cannot_be_reached_is_told_and_nothing_hangs() {
+    let test = "what_cannot_be_reached_is_told_and_nothing_hangs";
+    let mut host = match Host::with(Offers::Nothing) {
+        Ok(host) => host,
+        Err(why) => skip!(test, "{why}"),
+    };
+    let error = host.reach("/tmp/a", true).err().unwrap();
+    assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error}");
+    assert!(
+        error.detail.contains("neither nacre-helper nor SFTP"),
+        "{error}"
+    );
+    let begun = Instant::now();
+    // An unknown host key, a wrong key: questions, were somebody there to answer.
+    for (option, said) in [
+        (
+            "-oUserKnownHostsFile=/dev/null",
+            "Host key verification failed",
+        ),
+        ("-oIdentityFile=/no/such/key", "Permission denied"),
+    ] {
+        let mut route = host.route();
+        route.ssh_options.insert(0, option.into());
+        if option.contains("Identity") {
+            // Without the key of the configuration.
+            route.ssh_options = vec![
+                "-F".into(),
+                "none".into(),
+                "-oStrictHostKeyChecking=no".into(),
+                "-oUserKnownHostsFile=/dev/null".into(),
+                "-oIdentitiesOnly=yes".into(),
+                option.into(),
+            ];
+        }
+        let launch = route.ssh(&host.0.host(), None, true).unwrap();
+        let error = open(&launch).err().unwrap();
+        assert_eq!(error.kind, StoreErrorKind::Unreachable, "{error}");
+        assert!(error.detail.contains(said), "{error}");
+    }
+    host.0.cut();
+    let error = host.reach("/tmp/a", true).err().unwrap();
+    assert_eq!(error.kind, StoreErrorKind::Unreachable, "{error}");
+    assert!(error.detail.contains("refused"), "{error}");
+    for bad in ["-oProxyCommand=touch x", "a b", "me@-x", ""] {
+        let error = open(&host.route().ssh(bad, None, true).unwrap());
+        let error = error.err().unwrap();
+        assert_eq!(error.kind, StoreErrorKind::Refused, "{bad}: {error}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn an_absent_archive_is_told_and_not_made() {
+    for offers in [Offers::Helper, Offers::Sftp] {
+        let host = match Host::with(offers) {
+            Ok(host) => host,
+            Err(why) => skip!("an_absent_archive_is_told_and_not_made", "{why}"),
+        };
+        let folder = host.0.folder();
+        for (path, create) in [
+            (folder.join("a"), false),
+            (folder.clone(), false),
+            (folder.join("a/b"), true),
+        ] {
+            let error = host.reach(path.to_str().unwrap(), create).err().unwrap();
+            assert_eq!(error.kind, StoreErrorKind::NoArchive, "{offers:?} {error}");
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_host_that_is_switched_off() {
+    for offers in [Offers::Helper, Offers::Sftp] {
+        let mut host = match Host::with(offers) {
+            Ok(host) => host,
+            Err(why) => skip!(
+                "what_was_acknowledged_survives_a_host_that_is_switched_off",
+                "{why}"
+            ),
+        };
+        let client = host.reach(&host.archive(), true).unwrap();
+        for number in 0..5 {
+            client
+                .put_whole(pack(1, number), &content(number, 300_000))
+                .unwrap();
+        }
+        let mut half = client.put_new(pack(1, 9)).unwrap();
+        half.write(&content(9, 1 << 20)).unwrap();
+        host.0.cut();
+        let error = half
+            .write(&content(9, 8 << 20))
+            .and_then(|()| half.finish()?.wait().map(drop))
+            .unwrap_err();
+        assert!(
+            matches!(
+                error.kind,
+                StoreErrorKind::Died | StoreErrorKind::Unreachable
+            ),
+            "{offers:?} {error}"
+        );
+        drop(client);
+        let archive = std::path::PathBuf::from(host.archive());
+        let store = nacre_tests::open_helper(&archive, false).unwrap();
+        let there = listed(store.as_ref(), ObjectClass::Pack);
+        assert_eq!(there.len(), 5, "{offers:?}");
+        for (number, (name, _)) in there.iter().enumerate() {
+            let bytes = store.get_whole(*name, 1 << 20).unwrap().unwrap();
+            assert!(bytes == content(number as u64, 300_000));
+        }
+    }
+}
