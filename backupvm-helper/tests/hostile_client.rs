@@ -46,10 +46,12 @@ impl Answers {
     }
 }
 
-fn converse(base: &Path, input: impl Read) -> (Exit, Vec<(u32, Reply)>) {
+fn converse(base: &Path, input: impl Read + Send) -> (Exit, Vec<(u32, Reply)>) {
     let options = Options {
         bases: vec![base.to_owned()],
         append_only: false,
+        ssh: false,
+        ssh_options: Vec::new(),
         confine: false,
     };
     let answers = Answers::default();

@@ -27,6 +27,8 @@ fuzz_target!(|bytes: &[u8]| {
     let options = Options {
         bases: vec![place.path().to_owned()],
         append_only: false,
+        ssh: false,
+        ssh_options: Vec::new(),
         confine: false,
     };
     serve(Cursor::new(input), std::io::sink(), None, &options);

@@ -96,9 +96,7 @@ impl Relay {
                     // Dropping the pipe afterwards tells the other helper that the input has ended.
                     let _ = copy(&mut input, &mut to);
                 });
-            if let Err(error) = there {
-                return Err(error);
-            }
+            there?;
             if confined {
                 confine::confine_syscalls();
             }
@@ -112,7 +110,7 @@ impl Relay {
                 }
                 std::process::exit(exit.code().into());
             }
-            Ok((exit, text))
+            Ok::<_, std::io::Error>((exit, text))
         });
         copied.unwrap_or_else(|error| (Exit::Broken, Some(format!("handing on: {error}"))))
     }

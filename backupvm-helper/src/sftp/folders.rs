@@ -44,7 +44,7 @@ impl Folders {
 
     /// The folder of this name has changed. To be called before the change is answered.
     pub(super) fn mark_dirty(&self, name: Name) {
-        lock(&self.dirty).insert(folder_of(name).to_owned());
+        lock(&self.dirty).insert(folder_of(name));
     }
 }
 

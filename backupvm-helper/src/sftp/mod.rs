@@ -31,7 +31,7 @@ use session::{Handle, Session, refusal};
 /// Bytes of one read or write where the server does not say how many it takes: what every server must take.
 const PLAIN_PIECE: u32 = 32 * 1024;
 /// Most bytes of one read or write.
-const MOST_PIECE: u64 = 255 * 1024;
+const MOST_PIECE: u32 = 255 * 1024;
 /// Flags of `Ask::Open`.
 const READ: u32 = 1;
 const CREATE_NEW: u32 = 0x02 | 0x08 | 0x20;
@@ -110,8 +110,10 @@ impl Sftp {
             // 0 means that there is none.
             let piece = |at| match number(&limits, at) {
                 None => PLAIN_PIECE,
-                Some(0) => MOST_PIECE as u32,
-                Some(most) => most.clamp(1024, MOST_PIECE) as u32,
+                Some(0) => MOST_PIECE,
+                Some(most) => {
+                    u32::try_from(most).map_or(MOST_PIECE, |most| most.clamp(1024, MOST_PIECE))
+                }
             };
             self.read_piece = piece(1);
             self.write_piece = piece(2) as usize;

@@ -19,7 +19,7 @@ const QREXEC_OPTIONS: [&str; 2] = ["-w", "60"];
 /// The programs that lead to other places, and how long to wait there.
 ///
 /// Every constructor gives a `Launch` for `store::open`. Names of qubes and hosts must have passed the command line's
-/// checks: a qube's name is here part of an argument, and nothing else is; hosts, UUIDs and paths travel in the hello and
+/// checks: a qube's name is here part of an argument, and nothing else is; hosts and paths travel in the hello and
 /// are checked again by the helper.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -68,24 +68,12 @@ impl Route {
     /// `qubes://qube[/path]`: a folder in a running qube.
     pub fn qube(&self, qube: &str, path: Option<&str>, create: bool) -> Launch {
         let locator = Locator::Directory { path: bytes(path) };
-        self.service(qube, "DEFAULT", "", locator, create)
+        self.service(qube, locator, create)
     }
 
     /// `qubes-ssh://qube:host[/path]`: an ssh host that a running qube reaches, with the qube's own keys and options.
     pub fn qube_ssh(&self, qube: &str, host: &str, path: Option<&str>, create: bool) -> Launch {
-        self.service(qube, "DEFAULT", "", ssh_locator(host, path), create)
-    }
-
-    /// `qubes-usb://qube/UUID[/path]`: a disk that is attached to a running qube. The client's `close` must succeed before
-    /// the disk is detached: only then is it unmounted.
-    pub fn qube_usb(&self, qube: &str, uuid: &str, path: Option<&str>, create: bool) -> Launch {
-        // From dom0 any user may be named; the helper needs root to mount, and drops it before it serves.
-        self.service(qube, "root", "usb", usb_locator(uuid, path), create)
-    }
-
-    /// `usb:UUID[/path]`: a disk of this machine. Needs root.
-    pub fn usb(&self, uuid: &str, path: Option<&str>, create: bool) -> Result<Launch, StoreError> {
-        self.local(["--usb"], usb_locator(uuid, path), create)
+        self.service(qube, ssh_locator(host, path), create)
     }
 
     fn local<A: Into<OsString>>(
@@ -109,16 +97,9 @@ impl Route {
         })
     }
 
-    fn service(
-        &self,
-        qube: &str,
-        user: &str,
-        argument: &str,
-        locator: Locator,
-        create: bool,
-    ) -> Launch {
+    fn service(&self, qube: &str, locator: Locator, create: bool) -> Launch {
         let mut arguments = self.qrexec_options.clone();
-        let call = format!("{user}:QUBESRPC {SERVICE}+{argument} dom0");
+        let call = format!("DEFAULT:QUBESRPC {SERVICE}+ dom0");
         arguments.extend(["-d".into(), qube.into(), call.into()]);
         Launch {
             program: self.qrexec_client.clone(),
@@ -138,13 +119,6 @@ fn bytes(path: Option<&str>) -> Vec<u8> {
 fn ssh_locator(host: &str, path: Option<&str>) -> Locator {
     Locator::Ssh {
         host: host.as_bytes().to_vec(),
-        path: bytes(path),
-    }
-}
-
-fn usb_locator(uuid: &str, path: Option<&str>) -> Locator {
-    Locator::Usb {
-        uuid: uuid.as_bytes().to_vec(),
         path: bytes(path),
     }
 }

@@ -1,0 +1,83 @@
+//! Backup qubes as dom0 sees them: a stand-in for `qrexec-client` and the project's own service script.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nacre::store::Route;
+
+use crate::helper_program;
+
+/// A machine with one running qube, `vault`. Goes away when dropped.
+pub struct QubesWorld {
+    place: tempfile::TempDir,
+}
+
+impl QubesWorld {
+    /// Makes it. Services are separated by namespaces, for which root is needed.
+    pub fn new() -> Result<Self, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("namespaces need root".into());
+        }
+        let world = Self {
+            place: tempfile::tempdir().map_err(|error| error.to_string())?,
+        };
+        world.make().map_err(|error| error.to_string())?;
+        Ok(world)
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let qube = self.qube();
+        fs::create_dir_all(qube.join("home"))?;
+        fs::create_dir_all(qube.join("qubes-rpc"))?;
+        let client = helper_program().with_file_name("nacre-test-qrexec-client");
+        let root = self.place.path();
+        let script = format!(
+            "#!/bin/sh\nexec '{}' '{}' \"$@\"\n",
+            client.display(),
+            root.display()
+        );
+        write_script(&self.client(), &script)?;
+        // The service as it is installed, with the places of this machine.
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../qubes-rpc/nacre.Store");
+        let service = fs::read_to_string(source)?
+            .replace(
+                "/usr/lib/qubes/nacre-helper",
+                &helper_program().display().to_string(),
+            )
+            .replace(
+                "--base /home",
+                &format!("--base {}", qube.join("home").display()),
+            );
+        write_script(&self.service(), &service)
+    }
+
+    /// The qube's folder.
+    pub fn qube(&self) -> PathBuf {
+        self.place.path().join("vault")
+    }
+
+    /// The service's script.
+    pub fn service(&self) -> PathBuf {
+        self.qube().join("qubes-rpc/nacre.Store")
+    }
+
+    fn client(&self) -> PathBuf {
+        self.place.path().join("qrexec-client")
+    }
+
+    /// How dom0 reaches it.
+    pub fn route(&self) -> Route {
+        Route {
+            qrexec_client: self.client(),
+            ..Route::default()
+        }
+    }
+}
+
+/// Writes a program.
+pub fn write_script(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
