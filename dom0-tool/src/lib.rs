@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod entry;
 pub mod joints;
+pub mod maintain;
 pub mod qubes;
 pub mod report;
 pub mod restore;

@@ -110,6 +110,15 @@ impl Session {
         self.volumes.get(at)
     }
 
+    /// Points a volume at another tree with the same content.
+    pub fn set_root(&mut self, id: VolumeId, root: Root) {
+        if let Ok(at) = self.volumes.binary_search_by_key(&id, |v| v.volume)
+            && let Some(volume) = self.volumes.get_mut(at)
+        {
+            volume.root = root;
+        }
+    }
+
     /// Whether the session has a tag.
     pub fn has_tag(&self, id: &str) -> bool {
         self.tags.iter().any(|tag| tag.id == id)

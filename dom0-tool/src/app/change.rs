@@ -1,6 +1,7 @@
 //! `add`, `delete`, `rename`.
 
 use super::cleaning;
+use super::domains;
 use super::opening::{open_to_write, unanswered};
 use super::selection::volume;
 use super::storages;
@@ -12,6 +13,7 @@ use crate::joints::KeyPrompt;
 /// Enters names without data.
 pub fn add(world: &World<'_>, wanted: &Add) -> Result<Exit> {
     let (mut archive, _lock) = open_to_write(world, "add")?;
+    archive.set_domain_rule(domains::rule(&wanted.domains));
     let head = archive.head();
     if let Some(known) = wanted
         .volumes

@@ -211,11 +211,17 @@ fn content(
 }
 
 fn name_of(session: &Session) -> String {
-    if session.unfinished {
-        format!("{} (unfinished)", session.name)
-    } else {
-        session.name.to_string()
+    let mut name = session.name.to_string();
+    for (_, mark) in [
+        (session.unfinished, " (unfinished)"),
+        (session.protected, " (protected)"),
+    ]
+    .iter()
+    .filter(|(is, _)| *is)
+    {
+        name.push_str(mark);
     }
+    name
 }
 
 fn tags_of(session: &Session) -> Vec<String> {

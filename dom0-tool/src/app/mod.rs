@@ -3,6 +3,8 @@
 mod change;
 mod cleaning;
 mod compare;
+mod deduplicate;
+mod domains;
 mod end;
 mod initiate;
 mod keys;
@@ -13,6 +15,7 @@ mod prune;
 mod receive;
 mod selection;
 mod send;
+mod session;
 mod storages;
 mod verify;
 mod world;
@@ -60,6 +63,8 @@ fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
         Request::Delete(delete) => change::delete(world, delete),
         Request::Rename(rename) => change::rename(world, rename),
         Request::Key(key) => keys::run(world, key),
+        Request::Deduplicate(wanted) => deduplicate::run(world, wanted),
+        Request::Session(change) => session::run(world, change),
         Request::Version => Ok(Exit::Done),
     }
 }

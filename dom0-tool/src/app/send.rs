@@ -2,6 +2,7 @@
 
 use nacre_core::session::Tag;
 
+use super::domains;
 use super::end::sentence;
 use super::opening::{open_to_write, unanswered};
 use super::storages::{self, Direction, Storage, choose};
@@ -43,10 +44,14 @@ fn store(
     wanted: &Send,
     tags: Vec<Tag>,
 ) -> Result<SendReport> {
+    archive.set_domain_rule(domains::rule(&wanted.domains));
+    let names = volumes.iter().map(|volume| volume.name());
+    domains::tell_kept(world, archive, &wanted.domains, names);
     let options = SendOptions {
         threads: world.threads(),
         tags,
         send_unchanged: wanted.send_unchanged,
+        dedup: wanted.dedup,
         dry_run: world.common.dry_run,
         compare_all: wanted.remap,
         ..SendOptions::default()

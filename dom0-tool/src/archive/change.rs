@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_core::ids::{SessionSeq, VolumeId};
+use nacre_core::session::Session;
 
 use super::{Archive, Commit, Error, Result, Sessions};
 use crate::joints::Clock;
@@ -22,6 +23,19 @@ impl Archive {
             }
         }
         self.begin_small_commit().finish(clock)
+    }
+
+    /// Replaces what sessions say of themselves; their volumes must be the same.
+    pub fn set_sessions(
+        &mut self,
+        changed: Vec<(SessionSeq, Session)>,
+        clock: &dyn Clock,
+    ) -> Result<()> {
+        let mut commit = self.begin_small_commit();
+        for (seq, session) in changed {
+            commit.set_session(seq, session);
+        }
+        commit.finish(clock)
     }
 
     /// Gives a volume another name; its sessions go with it.

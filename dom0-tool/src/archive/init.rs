@@ -90,6 +90,7 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
         header,
         sessions: Mutex::default(),
         freed: BTreeSet::new(),
+        domain_of: Box::new(super::alone),
         keys,
         head: head.clone(),
         old_headers: Vec::new(),

@@ -3,6 +3,7 @@
 mod change;
 mod commit;
 mod compact;
+mod dedup;
 mod error;
 mod fetch;
 mod free;
@@ -36,6 +37,7 @@ pub use change::Forgotten;
 use commit::SessionChanges;
 pub use commit::{Commit, VolumeEdit};
 pub use compact::{Compacted, Moves};
+pub use dedup::Dedup;
 pub use error::{Error, Result, Severity};
 pub use free::{Freed, Orphan};
 pub use init::{InitOptions, init};
@@ -76,6 +78,15 @@ pub struct Archive {
     others: Vec<Anchor>,
     /// Whether this machine had no memory of the archive when it was opened.
     is_new_here: bool,
+    domain_of: DomainRule,
+}
+
+/// Names the dedup domain of a volume that is new to the archive.
+pub type DomainRule = Box<dyn Fn(&str) -> String + Send + Sync>;
+
+/// Each volume in a domain of its own.
+fn alone(volume: &str) -> String {
+    format!("volume {volume}")
 }
 
 /// What is known of a volume before it is sent.
@@ -205,11 +216,23 @@ impl Archive {
         self.begin_commit(alias)
     }
 
+    /// Says into which dedup domains new volumes go; without it each has one of its own.
+    pub fn set_domain_rule(&mut self, rule: DomainRule) {
+        self.domain_of = rule;
+    }
+
+    /// Name of the dedup domain of a volume.
+    pub fn domain_name(&self, volume: &nacre_core::head::Volume) -> &str {
+        let domain = self.head.domain(volume.domain);
+        domain.map_or("", |domain| domain.name.as_str())
+    }
+
     /// Enters a volume in memory, if the archive does not have it; the next commit writes it.
     pub fn enter_volume(&mut self, name: &str) -> Result<VolumeState> {
         if self.head.volume(name).is_none() {
             let id = DomainId(draw((self.entropy)().as_mut()));
-            let domain = self.head.domain_named("default", id);
+            let domain = (self.domain_of)(name);
+            let domain = self.head.domain_named(&domain, id);
             self.head.add_volume(name, domain).map_err(|_| {
                 Error::refused(
                     format!("{name:?} cannot name a volume"),

@@ -104,6 +104,7 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
         header,
         sessions: Mutex::default(),
         freed: BTreeSet::new(),
+        domain_of: Box::new(super::alone),
         keys,
         head: found.head,
         others: Vec::new(),

@@ -16,7 +16,7 @@ use super::packer::Packer;
 use super::pipeline::{Parts, Pipeline, orders};
 use super::report::{SendReport, VolumeOutcome, VolumeReport};
 use super::worker::{Done, Owner};
-use crate::archive::{Archive, Error, KnownEntries, Result};
+use crate::archive::{Archive, Dedup, Error, KnownEntries, Result};
 use crate::joints::{Activity, Clock, Counts, FrozenVolume, Monitor, Progress, Task};
 
 /// Bytes that one job holds, unless a chunk is larger.
@@ -36,6 +36,8 @@ pub struct SendOptions {
     pub send_unchanged: bool,
     /// Count what would be sent, and store nothing: by the storage's own change map where there is one, otherwise by comparing.
     pub dry_run: bool,
+    /// Look for changed chunks in the whole dedup domain before they are stored.
+    pub dedup: bool,
     /// Compare everything, whatever the storage says of changes (`--remap`).
     pub compare_all: bool,
     /// A checkpoint is committed after this many stored bytes …
@@ -51,6 +53,7 @@ impl Default for SendOptions {
             tags: Vec::new(),
             send_unchanged: false,
             dry_run: false,
+            dedup: false,
             compare_all: false,
             checkpoint_bytes: 2 << 30,
             checkpoint_time: Duration::from_secs(300),
@@ -109,6 +112,11 @@ pub fn send(
             },
         );
         let draft = Draft::begin(archive, around, options)?;
+        let dedup = if options.dedup && !options.dry_run {
+            Some(Arc::new(Dedup::open(archive)?))
+        } else {
+            None
+        };
         let run = Run {
             archive,
             pipeline,
@@ -116,6 +124,7 @@ pub fn send(
             options,
             around,
             draft,
+            dedup,
             watched: Arc::default(),
             since: Instant::now(),
             stored_since: 0,
@@ -147,6 +156,7 @@ struct Run<'a, 'b> {
     options: &'b SendOptions,
     around: &'b Surroundings<'b>,
     draft: Draft,
+    dedup: Option<Arc<Dedup>>,
     /// Counters of the volume being read.
     watched: Arc<Progress>,
     /// When the last checkpoint was, and what was stored since.
@@ -177,6 +187,7 @@ impl<'a> Run<'a, '_> {
         } else {
             self.finish()?
         };
+        self.keep_index();
         let keep = if interrupted || self.options.dry_run {
             Vec::new()
         } else {
@@ -194,6 +205,9 @@ impl<'a> Run<'a, '_> {
     /// Takes one volume through the pipeline. Errors of reading it are its own; errors of the store end the run.
     fn volume(&mut self, volume: &'a dyn FrozenVolume) -> Result<VolumeReport> {
         let compared = self.draft.open_volume(self.archive, volume)?;
+        if let Some(dedup) = &self.dedup {
+            dedup.prepare(self.archive, compared.volume)?;
+        }
         let look = self.look(volume, &compared)?;
         let chunk_size = self.archive.chunk_size() as u64;
         let chunks = look.chunks(volume.size().div_ceil(chunk_size));
@@ -256,6 +270,22 @@ impl<'a> Run<'a, '_> {
         Ok(look)
     }
 
+    /// The session is in the archive: that dom0 cannot keep its index is worth a word, not a failure.
+    fn keep_index(&self) {
+        let Some(dedup) = &self.dedup else {
+            return;
+        };
+        if let Err(error) = dedup.save(self.archive) {
+            let text = format!("the dedup index is not kept for the next run: {error}");
+            self.around.monitor.warning(&text);
+        }
+        if dedup.is_full() {
+            self.around.monitor.note(
+                "the dedup index is full: some chunks are stored again; `nacre arch-deduplicate` shares them",
+            );
+        }
+    }
+
     /// What the storage itself says of changes is good enough to tell how much there is to do.
     fn estimate(&mut self, looked_at: u64, changed: u64) {
         self.draft.estimated(changed);
@@ -275,6 +305,7 @@ impl<'a> Run<'a, '_> {
     ) -> Result<()> {
         let ids = self.archive.chunk_ids(compared.domain);
         let owner = Owner::new(compared.volume, self.draft.seq(), ids);
+        let owner = owner.with_dedup(self.dedup.clone());
         let owner = Arc::new(if patches {
             owner.with_patches(volume, self.archive.format())
         } else {
@@ -338,8 +369,15 @@ impl<'a> Run<'a, '_> {
         let mut commit = self.archive.begin_commit(index);
         commit.add_packs(packs);
         self.draft.write(&mut commit, finished)?;
+        let sessions = commit.changed_sessions().clone();
+        if let Some(dedup) = &self.dedup {
+            commit.share(dedup.shared());
+        }
         commit.finish(self.around.clock)?;
         self.draft.committed();
+        if let Some(dedup) = &self.dedup {
+            dedup.committed(&sessions);
+        }
         self.since = Instant::now();
         self.stored_since = 0;
         Ok(())
@@ -383,6 +421,7 @@ impl<'a> Taken<'a> {
         self.draft.take(done);
         self.watched.add(Counts {
             changed: done.changed,
+            deduplicated: done.deduplicated,
             sent: done.stored,
             ..Counts::default()
         });

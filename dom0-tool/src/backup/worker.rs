@@ -17,6 +17,7 @@ use super::packer::{Packer, Segment};
 use super::patcher::{Before, Change, Patcher};
 use super::sender::Order;
 use super::zero::is_zero;
+use crate::archive::Dedup;
 use crate::joints::{AlignedBuffer, FrozenVolume};
 
 /// For whom chunks are stored: goes with each job.
@@ -29,6 +30,8 @@ pub struct Owner<'v> {
     ids: ChunkIdKey,
     /// What chunks held before, where that is at hand.
     before: Option<Before<'v>>,
+    /// Finds chunks that the archive has already.
+    dedup: Option<Arc<Dedup>>,
 }
 
 impl<'v> Owner<'v> {
@@ -39,6 +42,7 @@ impl<'v> Owner<'v> {
             session,
             ids,
             before: None,
+            dedup: None,
         }
     }
 
@@ -50,6 +54,25 @@ impl<'v> Owner<'v> {
             ..self
         }
     }
+
+    /// Stores nothing that the archive has already.
+    #[must_use]
+    pub fn with_dedup(self, dedup: Option<Arc<Dedup>>) -> Self {
+        Self { dedup, ..self }
+    }
+
+    /// The entry of a chunk that the archive has already.
+    fn find(&self, number: u64, id: ChunkId) -> Option<ChunkEntry> {
+        let place = self.dedup.as_ref()?.find(self.volume, number, &id)?;
+        Some(ChunkEntry::Chunk { id, place })
+    }
+
+    /// A chunk was stored.
+    fn stored(&self, number: u64, entry: &ChunkEntry) {
+        if let (Some(dedup), ChunkEntry::Chunk { id, place }) = (&self.dedup, entry) {
+            dedup.stored(self.volume, number, *id, *place);
+        }
+    }
 }
 
 /// What a worker found out about one job.
@@ -58,6 +81,8 @@ pub struct Done {
     pub edits: Vec<(u64, Option<ChunkEntry>)>,
     /// Bytes of chunks that differ.
     pub changed: u64,
+    /// Bytes of those that the archive had already.
+    pub deduplicated: u64,
     /// Sealed bytes stored for them.
     pub stored: u64,
     /// The job's memory, to be used again.
@@ -121,7 +146,7 @@ struct Worker<'s, 'a> {
 impl Worker<'_, '_> {
     fn work(&mut self, owner: &Owner<'_>, job: Job) -> Result<Done, Failure> {
         let mut edits = Vec::new();
-        let (mut changed, mut stored) = (0, 0);
+        let (mut changed, mut deduplicated, mut stored) = (0, 0, 0);
         let mut known = job.known.iter().peekable();
         let chunks = job.content[..job.length].chunks(self.shared.chunk_size);
         for (number, content) in (job.first..).zip(chunks) {
@@ -143,12 +168,19 @@ impl Worker<'_, '_> {
             if self.shared.dry_run {
                 continue;
             }
+            if let Some(entry) = owner.find(number, id) {
+                deduplicated += 1;
+                edits.push((number, Some(entry)));
+                continue;
+            }
             let (entry, length) = self.store(owner, number, id, content, old)?;
+            owner.stored(number, &entry);
             stored += u64::from(length);
             edits.push((number, Some(entry)));
         }
         Ok(Done {
             changed: changed * self.shared.chunk_size as u64,
+            deduplicated: deduplicated * self.shared.chunk_size as u64,
             stored,
             edits,
             content: job.content,

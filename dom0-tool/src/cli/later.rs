@@ -32,7 +32,6 @@ use Release::{Keeping, Packages, Qubes, Targets};
 /// Commands to come.
 const COMMANDS: &[(&str, Release)] = &[
     ("arch-check", Keeping),
-    ("arch-deduplicate", Keeping),
     ("backup", Qubes),
     ("restore", Qubes),
     ("browse", Qubes),
@@ -42,7 +41,6 @@ const COMMANDS: &[(&str, Release)] = &[
 
 /// Long options to come, without their dashes.
 const OPTIONS: &[(&str, Release)] = &[
-    ("dedup-domain", Keeping),
     ("repair", Keeping),
     ("meta-reduce", Keeping),
     ("change-uuid", Keeping),

@@ -5,6 +5,7 @@
 
 mod arrange;
 mod catalog;
+mod domain;
 mod error;
 mod exit;
 mod high;
@@ -21,6 +22,7 @@ mod version;
 mod volume;
 
 pub use catalog::Kind;
+pub use domain::DomainWish;
 pub use error::{BadValue, Early, UsageError};
 pub use exit::Exit;
 pub use keep::{ApDays, AutoPrune, KeepSpec, Span};
@@ -30,9 +32,9 @@ pub use local::{
 };
 pub use request::Rules as PruneRules;
 pub use request::{
-    Add, ArchInit, Common, Delete, Diff, Goal, Invocation, Key, List, Listing, Monitor, OneVolume,
-    Prune, Receive, Rename, Request, Selection, Send, SnapshotUse, Verbosity, Verify, Which,
-    WriteMode,
+    Add, ArchInit, Common, Deduplicate, Delete, Diff, Goal, Invocation, Key, List, Listing,
+    Monitor, OneVolume, Prune, Receive, Rename, Request, Selection, Send, SessionAction,
+    SessionChange, SnapshotUse, Verbosity, Verify, Which, WriteMode,
 };
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};
 pub use target::{FileSystemUuid, QubeName, RemotePath, SshHost, Target};

@@ -30,8 +30,10 @@ pub struct Setting {
 }
 
 /// Sections that have a meaning in a later release, each with the release.
-const LATER_SECTIONS: &[(&str, &str)] =
-    &[("target", "0.4"), ("dedup", "0.3"), ("retention", "0.3")];
+const LATER_SECTIONS: &[(&str, &str)] = &[("target", "0.4"), ("retention", "0.3")];
+
+/// The section of dedup domains: `PATTERN = DOMAIN`, each as if `--dedup-domain=PATTERN=DOMAIN` had been typed.
+const DEDUP: &str = "dedup";
 
 /// The section of options.
 const DEFAULTS: &str = "var-global-default";
@@ -46,6 +48,10 @@ pub fn check(
     let mut settings = Vec::new();
     let mut notices = Vec::new();
     for section in &ini.sections {
+        if section.name == DEDUP {
+            settings.extend(section.entries.iter().map(|entry| domain(ini, entry)));
+            continue;
+        }
         if section.name != DEFAULTS {
             return Err(unknown_section(ini, section));
         }
@@ -71,6 +77,18 @@ pub fn check(
         }
     }
     Ok((settings, notices))
+}
+
+/// A line of `[dedup]` as an option.
+fn domain(ini: &Ini, entry: &Entry) -> Setting {
+    let values = entry.values.iter();
+    Setting {
+        key: "dedup-domain".to_owned(),
+        values: values
+            .map(|domain| format!("{}={domain}", entry.key))
+            .collect(),
+        place: place(ini, entry.line),
+    }
 }
 
 fn place(ini: &Ini, line: usize) -> String {

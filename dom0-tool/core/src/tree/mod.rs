@@ -7,12 +7,14 @@ mod diff;
 mod edit;
 mod lookup;
 mod records;
+mod rewrite;
 mod walk;
 
 pub use diff::{Compare, Diff, DiffBatch, Difference};
 pub use edit::{Edit, EditTarget, Edited, edit};
 pub use lookup::{Found, lookup};
 pub use records::{RecordTree, StagedRecords};
+pub use rewrite::{RewriteTarget, Rewritten, rewrite};
 pub use walk::{Leaf, Walk, WalkBatch};
 
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use nacre_core::object_name::ObjectName;
 use nacre_core::pack::{FinishedIndex, IndexPack, PackRecord};
 use nacre_core::place::{Place, Root, TreeKind};
 use nacre_core::session::Session;
-use nacre_core::tree::{Edit, EditTarget, Edited, RecordTree};
+use nacre_core::tree::{Edit, EditTarget, Edited, RecordTree, RewriteTarget, Rewritten, rewrite};
 
 use fresh::{FreshNodes, Keeping, Overlay};
 use ledger::Ledger;
@@ -159,6 +159,42 @@ impl<'a> Commit<'a> {
     /// Takes a session out.
     pub fn remove_session(&mut self, seq: SessionSeq) {
         self.sessions.insert(seq, None);
+    }
+
+    /// The sessions that it writes or takes out (`None`).
+    pub fn changed_sessions(&self) -> &BTreeMap<SessionSeq, Option<Session>> {
+        &self.sessions
+    }
+
+    /// Points a volume at its newest session's tree where that was written again with the same content.
+    pub fn set_root(&mut self, volume: VolumeId, root: Root) {
+        if let Some(volume) = self.head.volume_by_id_mut(volume) {
+            volume.root = root;
+        }
+    }
+
+    /// Writes the trees of all sessions of a volume again with other entries for the same content, from a leaf on (`stretch.0`) until so many
+    /// leaves were written (`stretch.1`).
+    pub fn rewrite_volume(
+        &mut self,
+        volume: VolumeId,
+        trees: &[(SessionSeq, Root)],
+        stretch: (u64, usize),
+        replace: impl FnMut(u64, &ChunkEntry) -> Option<ChunkEntry>,
+    ) -> Result<Rewritten> {
+        let nodes = self.archive.nodes();
+        let mut source: &Nodes = &nodes;
+        let target = RewriteTarget {
+            volume,
+            key: nodes.digests(),
+            from: stretch.0,
+            most: stretch.1,
+        };
+        let mut sink = Keeping {
+            index: &mut self.index,
+            fresh: &mut self.fresh,
+        };
+        rewrite(target, trees, &mut source, &mut sink, replace)
     }
 
     /// Writes the trees of volumes: all leaves, then the inner nodes level by level. Returns the new roots in the same order.

@@ -1,10 +1,12 @@
 //! From what was typed to what it means: defaults, and what does not go together.
 
+mod deduplicate;
 mod key;
 mod local;
 mod prune;
 mod receive;
 mod send;
+mod session;
 
 use std::collections::BTreeSet;
 
@@ -36,6 +38,8 @@ pub fn meaning(command: LowCommand) -> Meaning {
         LowCommand::Prune(low) => prune::prune(low),
         LowCommand::Rename(low) => rename(low),
         LowCommand::Key(low) => key::meaning(low),
+        LowCommand::ArchDeduplicate(low) => deduplicate::deduplicate(low),
+        LowCommand::Session(low) => session::session(low),
         LowCommand::Version => Ok((nowhere(), Request::Version)),
     }
 }
@@ -202,6 +206,7 @@ fn add(low: low::Add) -> Meaning {
     let request = Add {
         volumes,
         description: low.volume_desc,
+        domains: low.dedup_domain,
     };
     Ok((common, Request::Add(request)))
 }

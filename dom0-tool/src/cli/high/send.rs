@@ -32,6 +32,7 @@ pub fn send(low: low::Send) -> Meaning {
         selection,
         tags: low.tag,
         dedup: low.dedup,
+        domains: low.dedup_domain,
         send_unchanged: low.send_unchanged,
         remap: low.remap,
     };

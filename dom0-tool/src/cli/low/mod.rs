@@ -4,17 +4,21 @@
 //! is decided in `high`.
 
 mod common;
+mod deduplicate;
 mod key;
 mod local;
 mod prune;
+mod session;
 mod volumes;
 
 use clap::{Parser, Subcommand};
 
 pub use common::{Place, Unlock};
+pub use deduplicate::Deduplicate;
 pub use key::{Key, KeyAction};
 pub use local::{Diff, Monitor, Storage};
 pub use prune::Prune;
+pub use session::Session;
 pub use volumes::{Add, ArchInit, Delete, List, Receive, Rename, Select, Send, Verify};
 
 /// Backs up disk volumes in thin, encrypted, incremental layers to a place that need not be trusted
@@ -66,6 +70,10 @@ pub enum LowCommand {
     Rename(Rename),
     /// Show, add, change and remove the keys that open the archive
     Key(Key),
+    /// Store once what the volumes of a dedup domain have in common
+    ArchDeduplicate(Deduplicate),
+    /// Protect, unprotect, tag or untag sessions that are there
+    Session(Session),
     /// Show the versions of the program and of the archive format
     Version,
 }

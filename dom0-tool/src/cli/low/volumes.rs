@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 
 use super::{Place, Storage, Unlock};
+use crate::cli::domain::DomainWish;
 use crate::cli::session::{SessionSelector, TagId, TagWish};
 use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember, Switch};
 use crate::cli::volume::{Description, Import, VolumeName};
@@ -75,9 +76,12 @@ pub struct Send {
     /// Tag the session: ID or ID,DESCRIPTION; empty asks; may be repeated
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<TagWish>,
-    /// Send only what the archive does not hold anywhere yet
+    /// Send only what the archive does not hold yet, anywhere in the volume's dedup domain
     #[arg(long, short = 'd', action = ArgAction::SetTrue, overrides_with = "dedup")]
     pub dedup: bool,
+    /// Dedup domain of new volumes: NAME, or PATTERN=NAME with * in the pattern; may be repeated
+    #[arg(long, value_name = "DOMAIN")]
+    pub dedup_domain: Vec<DomainWish>,
     /// Give unchanged volumes a session too
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "send_unchanged")]
     pub send_unchanged: bool,
@@ -208,6 +212,9 @@ pub struct Add {
     /// A remark about the volume
     #[arg(long, value_name = "TEXT")]
     pub volume_desc: Option<Description>,
+    /// Dedup domain of new volumes: NAME, or PATTERN=NAME with * in the pattern; may be repeated
+    #[arg(long, value_name = "DOMAIN")]
+    pub dedup_domain: Vec<DomainWish>,
     /// Say what would be done, and do nothing
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "dry_run")]
     pub dry_run: bool,

@@ -1,8 +1,10 @@
 //! What is to be done: complete, checked, with every default in its place.
 
+mod deduplicate;
 mod key;
 mod local;
 mod prune;
+mod session;
 
 use std::num::NonZeroU8;
 use std::path::PathBuf;
@@ -10,13 +12,16 @@ use std::path::PathBuf;
 pub use local::{Diff, Goal, Monitor, SnapshotUse};
 pub use prune::{Prune, Rules, Which};
 
+use crate::cli::domain::DomainWish;
 use crate::cli::local::Local;
 use crate::cli::session::{SessionPoint, TagId, TagWish};
 use crate::cli::target::Target;
 use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember};
 use crate::cli::volume::{Description, Import, VolumeName};
 
+pub use deduplicate::Deduplicate;
 pub use key::Key;
+pub use session::{SessionAction, SessionChange};
 
 /// A command line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +113,10 @@ pub enum Request {
     Rename(Rename),
     /// `key`
     Key(Key),
+    /// `arch-deduplicate`
+    Deduplicate(Deduplicate),
+    /// `session`
+    Session(SessionChange),
     /// `version`
     Version,
 }
@@ -169,6 +178,8 @@ pub struct Send {
     pub tags: Vec<TagWish>,
     /// Look for chunks in the whole domain.
     pub dedup: bool,
+    /// Dedup domains of new volumes.
+    pub domains: Vec<DomainWish>,
     /// Unchanged volumes get a session too.
     pub send_unchanged: bool,
     /// Everything is compared, whatever is known of changes.
@@ -249,6 +260,8 @@ pub struct Add {
     pub volumes: Vec<VolumeName>,
     /// A remark, if there is one volume.
     pub description: Option<Description>,
+    /// Their dedup domains.
+    pub domains: Vec<DomainWish>,
 }
 
 /// A volume of the archive.

@@ -53,6 +53,16 @@ impl EditTarget<'_> {
     }
 }
 
+/// Encodes and stores a node for others than an edit.
+pub(super) fn put<K: NodeSink>(
+    target: &EditTarget<'_>,
+    sink: &mut K,
+    number: u64,
+    node: &Node,
+) -> Result<Pointer, K::Error> {
+    target.put(sink, number, node)
+}
+
 /// What an edit made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edited {

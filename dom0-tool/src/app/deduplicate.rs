@@ -1,0 +1,47 @@
+//! `arch-deduplicate`.
+
+use nacre_core::ids::VolumeId;
+
+use super::opening::open_to_write;
+use super::selection::volume;
+use super::world::World;
+use crate::archive::Result;
+use crate::cli::{Deduplicate, Exit};
+use crate::maintain::deduplicate;
+use crate::report::text::size;
+
+/// Shares equal chunks within the dedup domains.
+pub fn run(world: &World<'_>, wanted: &Deduplicate) -> Result<Exit> {
+    let (mut archive, _lock) = open_to_write(world, "arch-deduplicate")?;
+    let volumes: Vec<VolumeId> = if wanted.volumes.is_empty() {
+        let all = archive.head().volumes.iter();
+        all.map(|volume| volume.id).collect()
+    } else {
+        let named = wanted.volumes.iter();
+        let named = named.map(|name| Ok(volume(&archive, name.as_str())?.id));
+        named.collect::<Result<_>>()?
+    };
+    let dry_run = world.common.dry_run;
+    let shared = deduplicate(&mut archive, &volumes, dry_run, world.clock(), world.stop())?;
+    if shared.index_full {
+        world
+            .monitor()
+            .note("there are more different chunks than the index takes: some are not shared");
+    }
+    let (items, bytes) = (shared.items, size(shared.bytes));
+    let text = match (items, dry_run) {
+        (0, _) => "nothing is stored twice".to_owned(),
+        (_, true) => format!("would share {items} chunks, {bytes} as stored"),
+        (_, false) => format!("shared {items} chunks, {bytes} as stored"),
+    };
+    world.monitor().note(&text);
+    if let Some(measured) = shared.freed.measured.filter(|_| items > 0) {
+        let text = format!("the store has {} more free space", size(measured));
+        world.monitor().note(&text);
+    }
+    if shared.freed.append_only {
+        let text = "the store is append-only: nothing is freed there";
+        world.monitor().note(text);
+    }
+    Ok(Exit::Done)
+}

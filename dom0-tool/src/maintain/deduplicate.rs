@@ -1,0 +1,198 @@
+//! `arch-deduplicate`: chunks that are there twice in a dedup domain become one (DESIGN 4.5).
+//!
+//! Only the index changes: entries in all sessions of a volume that name one copy name another one afterwards. Each commit takes a
+//! stretch of one volume through all of its sessions, so an interruption leaves what was done so far, and doing it again goes on from there.
+//! Which copy stays is decided by the index that is made for this run: the newest that it has seen.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nacre_core::error::FormatError;
+use nacre_core::ids::{Alias, ChunkId, SessionSeq, VolumeId};
+use nacre_core::node::{ChunkEntry, Patched};
+use nacre_core::place::{Place, Root};
+use nacre_core::tree::{NodeItem, NodeSink, RecordItem, RewriteTarget, rewrite};
+
+use crate::archive::{Archive, Dedup, Error, Freed, Nodes, Result, Sessions};
+use crate::joints::Clock;
+
+/// Leaves written with one commit: an index pack of some 30 MiB.
+const LEAVES: usize = 8192;
+
+/// What was shared, or would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedChunks {
+    /// Stored items that these volumes do not need any more.
+    pub items: u64,
+    /// Their sealed bytes. What other volumes still need of them stays.
+    pub bytes: u64,
+    /// Whether the index was too small to see everything.
+    pub index_full: bool,
+    /// What came free at the store.
+    pub freed: Freed,
+}
+
+/// Shares what some volumes have twice, or have in common with any volume of their domains. With `dry_run` it only looks.
+pub fn deduplicate(
+    archive: &mut Archive,
+    volumes: &[VolumeId],
+    dry_run: bool,
+    clock: &dyn Clock,
+    stop: &AtomicBool,
+) -> Result<SharedChunks> {
+    let dedup = Dedup::anew(archive)?;
+    for volume in volumes {
+        dedup.prepare(archive, *volume)?;
+    }
+    let mut spared = Spared::default();
+    for volume in volumes {
+        let mut from = Some(0);
+        while let Some(start) = from {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            let replace = |entry: &ChunkEntry| spared.entry(&dedup, *volume, entry);
+            from = if dry_run {
+                look(archive, *volume, start, replace)?
+            } else {
+                share(archive, *volume, start, &dedup, clock, replace)?
+            };
+        }
+    }
+    let freed = if dry_run {
+        Freed::default()
+    } else {
+        archive.free()?
+    };
+    Ok(SharedChunks {
+        items: spared.items.len() as u64,
+        bytes: spared.bytes,
+        index_full: dedup.is_full(),
+        freed,
+    })
+}
+
+/// Items for which another copy is used.
+#[derive(Default)]
+struct Spared {
+    items: HashSet<(Alias, u64)>,
+    bytes: u64,
+}
+
+impl Spared {
+    /// What is to stand in place of an entry.
+    fn entry(&mut self, dedup: &Dedup, volume: VolumeId, entry: &ChunkEntry) -> Option<ChunkEntry> {
+        match entry {
+            ChunkEntry::Chunk { id, place } => {
+                let place = self.item(dedup, volume, id, *place)?;
+                Some(ChunkEntry::Chunk { id: *id, place })
+            }
+            ChunkEntry::Patched(patched) => {
+                let base_place = self.item(dedup, volume, &patched.base, patched.base_place)?;
+                let patched = Patched {
+                    base_place,
+                    ..(**patched).clone()
+                };
+                Some(ChunkEntry::Patched(Box::new(patched)))
+            }
+            ChunkEntry::Lost { .. } => None,
+        }
+    }
+
+    fn item(
+        &mut self,
+        dedup: &Dedup,
+        volume: VolumeId,
+        id: &ChunkId,
+        place: Place,
+    ) -> Option<Place> {
+        let other = dedup.place_of(volume, id).filter(|other| *other != place)?;
+        if self.items.insert((place.alias, place.offset)) {
+            self.bytes = self.bytes.saturating_add(u64::from(place.length));
+        }
+        Some(other)
+    }
+}
+
+fn trees(sessions: &Sessions, volume: VolumeId) -> Vec<(SessionSeq, Root)> {
+    let of_volume = sessions.of_volume(volume);
+    of_volume.map(|(seq, _, at)| (seq, at.root)).collect()
+}
+
+/// Shares a stretch of a volume; where to go on.
+fn share(
+    archive: &mut Archive,
+    volume: VolumeId,
+    from: u64,
+    dedup: &Dedup,
+    clock: &dyn Clock,
+    mut replace: impl FnMut(&ChunkEntry) -> Option<ChunkEntry>,
+) -> Result<Option<u64>> {
+    let sessions = archive.sessions()?;
+    let trees = trees(&sessions, volume);
+    let mut commit = archive.begin_small_commit();
+    let rewritten =
+        commit.rewrite_volume(volume, &trees, (from, LEAVES), |_, entry| replace(entry))?;
+    if rewritten.leaves == 0 {
+        return Ok(rewritten.next);
+    }
+    for ((seq, _), root) in trees.iter().zip(&rewritten.roots) {
+        if let Some(session) = sessions.get(*seq) {
+            let mut session = session.clone();
+            session.set_root(volume, *root);
+            commit.set_session(*seq, session);
+        }
+    }
+    if let Some(root) = rewritten.roots.last() {
+        commit.set_root(volume, *root);
+    }
+    let changed = commit.changed_sessions().clone();
+    commit.finish(clock)?;
+    dedup.committed(&changed);
+    Ok(rewritten.next)
+}
+
+/// The same without writing anything.
+fn look(
+    archive: &Archive,
+    volume: VolumeId,
+    from: u64,
+    mut replace: impl FnMut(&ChunkEntry) -> Option<ChunkEntry>,
+) -> Result<Option<u64>> {
+    let trees = trees(&archive.sessions()?, volume);
+    let nodes = archive.nodes();
+    let mut source: &Nodes = &nodes;
+    let target = RewriteTarget {
+        volume,
+        key: nodes.digests(),
+        from,
+        most: LEAVES,
+    };
+    let looked = rewrite(target, &trees, &mut source, &mut Nowhere, |_, entry| {
+        replace(entry)
+    })?;
+    Ok(looked.next)
+}
+
+/// Takes nodes and keeps none.
+struct Nowhere;
+
+impl NodeSink for Nowhere {
+    type Error = FormatError;
+
+    fn put_node(&mut self, _item: NodeItem<'_>) -> Result<Place, FormatError> {
+        Ok(nowhere())
+    }
+
+    fn put_record(&mut self, _item: RecordItem<'_>) -> Result<Place, FormatError> {
+        Ok(nowhere())
+    }
+}
+
+fn nowhere() -> Place {
+    Place {
+        alias: Alias(u64::MAX),
+        offset: 0,
+        length: 1,
+    }
+}
