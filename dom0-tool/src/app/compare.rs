@@ -12,14 +12,14 @@ use super::receive::tell_damage;
 use super::selection::{session, wish};
 use super::storages::{self, Direction, choose};
 use super::world::World;
-use crate::archive::{Archive, Error, Result, Sessions};
+use crate::archive::{Archive, Damage, Error, Result, Sessions};
 use crate::cli::{Diff, Exit, Local};
 use crate::joints::{
     Activity, Changes, Counts, Frozen, FrozenVolume, Outcome, Ranges, RestoreGoal, SourceError,
     Summary, Task, VolumeNames, VolumeRange, VolumeSource, VolumeSummary,
 };
 use crate::report::text;
-use crate::restore::{Compare, Damage, RestoreOptions, Version, Watch, differing_ids, restore};
+use crate::restore::{Compare, RestoreOptions, Version, Watch, differing_ids, restore};
 use crate::source::PlainSource;
 
 /// Differences are told in blocks of this size.

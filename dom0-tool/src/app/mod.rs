@@ -1,5 +1,6 @@
 //! From an understood command line to its effect: the only place that knows all parts.
 
+mod arch_check;
 mod change;
 mod cleaning;
 mod compare;
@@ -13,6 +14,7 @@ mod monitor;
 mod opening;
 mod prune;
 mod receive;
+mod repair;
 mod selection;
 mod send;
 mod session;
@@ -57,6 +59,7 @@ fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
         Request::Verify(verify) => verify::run(world, verify),
         Request::Monitor(wanted) => monitor::run(world, wanted),
         Request::Diff(diff) => compare::run(world, diff),
+        Request::ArchCheck(check) => arch_check::run(world, check),
         Request::List(list) => listing::run(world, list),
         Request::Add(add) => change::add(world, add),
         Request::Prune(wanted) => prune::run(world, wanted),

@@ -14,7 +14,7 @@ use super::opening::{open_archive, unanswered};
 use super::selection::{session, wish};
 use super::storages::{self, Direction, Storage, choose};
 use super::world::World;
-use crate::archive::{Archive, Error, Result, Sessions};
+use crate::archive::{Archive, Damage, Error, Result, Sessions};
 use crate::cli::{Exit, Goal, Receive, WriteMode};
 use crate::joints::{
     Activity, GoalStart, KeyPrompt, Outcome, Pool, Progress, RestoreGoal, SourceErrorKind, Summary,
@@ -22,7 +22,7 @@ use crate::joints::{
 };
 use crate::report::text;
 use crate::restore::{
-    self, Compare, Damage, RestoreOptions, RestoreReport, Version, Watch, restore_difference,
+    self, Compare, RestoreOptions, RestoreReport, Version, Watch, restore_difference,
 };
 use crate::source::{DeviceGoal, FileGoal};
 

@@ -7,11 +7,11 @@ use super::opening::open_archive;
 use super::receive::tell_damage;
 use super::selection::{session, volumes, wish};
 use super::world::World;
-use crate::archive::{Archive, Error, Result, Sessions};
+use crate::archive::{Archive, Damage, Error, Result, Sessions};
 use crate::cli::{Exit, Verify};
 use crate::joints::{Activity, Outcome, Summary, Task, VolumeSummary};
 use crate::report::text;
-use crate::restore::{self, Compare, Damage, RestoreOptions, Version, Watch};
+use crate::restore::{self, Compare, RestoreOptions, Version, Watch};
 
 /// Reads volumes as a restore would.
 pub fn run(world: &World<'_>, wanted: &Verify) -> Result<Exit> {

@@ -157,7 +157,7 @@ impl Error {
                 ..
             } => "Install a newer nacre.".to_owned(),
             Self::Damaged { .. } | Self::Lost(_) => {
-                "Run `nacre verify` to see what else is affected, and look at the store's disk."
+                "Look at the store's disk; `nacre arch-check` shows what else is affected, with `--repair` it mends what can be mended."
                     .to_owned()
             }
             Self::Stale { remedy, .. }
@@ -171,7 +171,7 @@ impl Error {
 fn store_remedy(kind: StoreErrorKind) -> &'static str {
     match kind {
         StoreErrorKind::NotFound | StoreErrorKind::OutOfRange | StoreErrorKind::TooLarge => {
-            "Run `nacre verify` to see what is affected, and look at the store's disk."
+            "Look at the store's disk; `nacre arch-check` shows what is affected, with `--repair` it mends what can be mended."
         }
         StoreErrorKind::NoSpace => {
             "Make room in the store and run the same command again; it goes on from its last checkpoint."

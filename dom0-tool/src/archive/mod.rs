@@ -1,9 +1,12 @@
 //! An opened archive: found, unlocked, checked for freshness; read through its index and changed by commits.
 
 mod change;
+mod chunks;
 mod commit;
 mod compact;
+mod damage;
 mod dedup;
+mod directories;
 mod error;
 mod fetch;
 mod free;
@@ -15,6 +18,7 @@ mod open;
 mod packs;
 mod rekey;
 mod sessions;
+pub mod tasks;
 mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,9 +38,11 @@ use nacre_core::place::Root;
 use nacre_core::seal::{Encoder, Sealer};
 
 pub use change::Forgotten;
+pub use chunks::ChunkReader;
 use commit::SessionChanges;
 pub use commit::{Commit, VolumeEdit};
 pub use compact::{Compacted, Moves};
+pub use damage::Damage;
 pub use dedup::Dedup;
 pub use error::{Error, Result, Severity};
 pub use free::{Freed, Orphan};
@@ -45,8 +51,10 @@ pub use known::KnownEntries;
 pub use memory::{Memory, Pin};
 pub use nodes::{Nodes, SealedItem};
 pub use open::{MemoryOf, OpenOptions, Unlock, header_error, open};
+pub use packs::Located;
 pub use rekey::{HeaderChange, OldHeaders};
-pub use sessions::{Sessions, Wish};
+pub use sessions::{LostRecords, Sessions, Wish};
+pub use tasks::Task;
 
 use crate::joints::{PutOutcome, Store};
 
@@ -268,6 +276,11 @@ impl Archive {
 
     fn known_sessions(&self) -> MutexGuard<'_, Option<Sessions>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sessions that can be read, and the numbers and reasons of those that cannot.
+    pub fn readable_sessions(&self) -> Result<(Sessions, LostRecords)> {
+        Sessions::read_tolerant(self)
     }
 
     /// Puts a head, created only if absent, and makes it durable.

@@ -1,12 +1,12 @@
 //! Reads the index: nodes and records by pointer, items by place. Shared by all threads of a command.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use nacre_core::error::FormatError;
 use nacre_core::hash::DigestKey;
 use nacre_core::ids::Alias;
-use nacre_core::node::{ChunkFormat, Node, record_digest};
+use nacre_core::node::{ChunkEntry, ChunkFormat, Node, RecordEntry, record_digest};
 use nacre_core::object_name::ObjectName;
 use nacre_core::pack::PackRecord;
 use nacre_core::place::{Place, Pointer, TreeKind};
@@ -24,6 +24,8 @@ pub struct Nodes {
     digests: DigestKey,
     format: ChunkFormat,
     packs: PackTable,
+    /// Lost nodes that read as empty while a repair writes new ones in their place, with their levels.
+    stand_ins: RwLock<HashMap<Place, u8>>,
 }
 
 /// An item as the store gave it.
@@ -78,7 +80,31 @@ impl Nodes {
             digests,
             format,
             packs: PackTable::default(),
+            stand_ins: RwLock::default(),
         }
+    }
+
+    /// From here on these nodes read as empty: a repair says what is below them. Only for one that holds the lock of the archive and covers all
+    /// of their keys with its next commit.
+    pub fn stand_in(&self, nodes: impl IntoIterator<Item = (Place, u8)>) {
+        let mut known = self
+            .stand_ins
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.extend(nodes);
+    }
+
+    fn stood_in(&self, tree: TreeKind, pointer: &Pointer) -> Option<Arc<Node>> {
+        let known = self
+            .stand_ins
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let level = *known.get(&pointer.place)?;
+        Some(Arc::new(match (level, tree) {
+            (0, TreeKind::Chunks) => Node::leaf::<ChunkEntry>(tree, Vec::new()),
+            (0, _) => Node::leaf::<RecordEntry>(tree, Vec::new()),
+            _ => Node::inner(tree, level, Vec::new()),
+        }))
     }
 
     /// Where packs are.
@@ -165,22 +191,35 @@ impl Nodes {
         };
         // Aliases that are needed together were mostly written together: what lies between them costs little more.
         let mut unknown = missing.clone();
+        let mut unreadable = BTreeSet::new();
         let tree = RecordTree {
             tree: TreeKind::Packs,
             root: self.packs.root(),
         };
         let mut source = self;
-        tree.each(
+        let mut lost = Vec::new();
+        tree.each_tolerant(
             &mut source,
             first.0..last.0.saturating_add(1),
+            &mut lost,
             |key, bytes| {
-                let record = PackRecord::parse(&bytes)
-                    .map_err(Error::damaged(format!("the record of pack {key}")))?;
-                unknown.remove(&Alias(key));
-                self.packs.loaded(Alias(key), Some(record));
-                Ok(())
+                // One that cannot be parsed stays unknown, as one that cannot be read.
+                if let Ok(record) = PackRecord::parse(&bytes) {
+                    unknown.remove(&Alias(key));
+                    self.packs.loaded(Alias(key), Some(record));
+                } else {
+                    unreadable.insert(Alias(key));
+                }
             },
-        )?;
+        );
+        for (keys, error) in lost {
+            if !error.is_damage() {
+                return Err(error);
+            }
+            unreadable.extend(unknown.iter().filter(|alias| keys.contains(&alias.0)));
+        }
+        // Nothing is known of packs whose records are lost: not even that there are none.
+        unknown.retain(|alias| !unreadable.contains(alias));
         for alias in unknown {
             self.packs.loaded(alias, None);
         }
@@ -211,12 +250,23 @@ impl Nodes {
         Ok(())
     }
 
-    /// What the pack tree says of a pack; `None` for the index pack of the newest head, which is not in it yet.
+    /// What the pack tree says of a pack; `None` for the index pack of the newest head, which is not in it yet. An error if it cannot be read.
     pub fn pack_record(&self, alias: Alias) -> Result<Option<PackRecord>> {
         if self.packs.record(alias).is_none() {
             self.load_aliases(&BTreeSet::from([alias]))?;
+            if !self.packs.is_loaded(alias) {
+                return Err(unreadable_record(alias));
+            }
         }
         Ok(self.packs.record(alias).map(|record| (*record).clone()))
+    }
+
+    /// Where items lie, each with an answer of its own.
+    pub fn locate_all(&self, places: &[Place]) -> Vec<Result<Located>> {
+        if let Err(error) = self.load_records(places) {
+            return places.iter().map(|_| Err(error.clone())).collect();
+        }
+        places.iter().map(|place| self.locate(*place)).collect()
     }
 
     /// Opens one item of the index.
@@ -243,6 +293,9 @@ impl Nodes {
         item: Result<SealedItem>,
         decoder: &mut Decoder,
     ) -> Result<Arc<Node>> {
+        if let Some(empty) = self.stood_in(tree, pointer) {
+            return Ok(empty);
+        }
         let item = item?;
         let location = item.location();
         let body = self.open_item(item, pointer, decoder)?;
@@ -284,6 +337,10 @@ impl NodeSource for &Nodes {
 
 fn wanted(kind: ItemKind, pointers: &[Pointer]) -> Vec<(ItemKind, Place)> {
     pointers.iter().map(|p| (kind, p.place)).collect()
+}
+
+fn unreadable_record(alias: Alias) -> Error {
+    Error::damaged(format!("the record of pack {alias}"))(FormatError::Mismatch("a record"))
 }
 
 fn lost_pack(alias: Alias) -> String {

@@ -222,10 +222,16 @@ impl Archive {
     fn compare(&self, anchor: &Anchor, allow_rollback: bool) -> Result<()> {
         let (head, hash) = (&self.head, self.head_hash);
         let id = self.header.description().archive;
-        let history = if head.epoch > anchor.epoch {
-            self.head_of(anchor.epoch)?
-        } else {
+        let history = if head.epoch <= anchor.epoch {
             None
+        } else if head.previous == anchor.head {
+            // Its direct successor says so itself: the history, which may be damaged, is not needed.
+            Some(anchor.head)
+        } else {
+            match self.head_of(anchor.epoch) {
+                Err(error) if error.is_damage() && allow_rollback => None,
+                other => other?,
+            }
         };
         match anchor.compare(head.archive, head.epoch, hash, history) {
             Freshness::Same | Freshness::Newer => Ok(()),
@@ -376,6 +382,12 @@ impl Heads<'_> {
         {
             return Ok(found);
         }
+        if let Some(anchor) = anchor
+            && shown == anchor.epoch
+            && let Some(found) = self.remembered(memory, anchor)?
+        {
+            return Ok(found);
+        }
         let mut last = None;
         for epoch in epochs.iter().rev() {
             match self.read(*epoch) {
@@ -408,6 +420,26 @@ impl Heads<'_> {
             .open(epoch, &object)
             .map_err(Error::damaged(name))?;
         Ok(Some((head, object)))
+    }
+
+    /// The newest head as this machine remembers it, if the store still has its name but not its bytes: what it says holds all the same. The next
+    /// commit, of `arch-check --repair` for one, puts a whole one behind it.
+    fn remembered(&self, memory: &Memory, anchor: &Anchor) -> Result<Option<FoundHead>> {
+        match self.read(anchor.epoch) {
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Ok(None),
+        }
+        let object = memory.last_head()?;
+        let Some(object) = object.filter(|object| HeadHash::of(object) == anchor.head) else {
+            return Ok(None);
+        };
+        let opened = self.keys.open(anchor.epoch, &object).ok();
+        Ok(opened.map(|head| FoundHead {
+            head,
+            object,
+            highest: anchor.epoch,
+        }))
     }
 
     /// A power cut or a lying disk may have lost the last head although it was behind a barrier. If its predecessor is the newest there, and

@@ -84,6 +84,11 @@ impl PackTable {
         self.write().records.insert(alias, record.map(Arc::new));
     }
 
+    /// Whether the pack tree was asked for an alias, and answered.
+    pub fn is_loaded(&self, alias: Alias) -> bool {
+        self.read().records.contains_key(&alias)
+    }
+
     /// The record of an alias, if it was loaded.
     pub fn record(&self, alias: Alias) -> Option<Arc<PackRecord>> {
         self.read().records.get(&alias).cloned().flatten()

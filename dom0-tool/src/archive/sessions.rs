@@ -1,6 +1,7 @@
 //! The sessions of an archive, and which of them the user means.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use nacre_core::head::Volume;
@@ -20,6 +21,9 @@ use crate::joints::Clock;
 pub struct Sessions {
     all: Arc<BTreeMap<SessionSeq, Session>>,
 }
+
+/// Numbers of records that cannot be read, and why.
+pub type LostRecords = Vec<(Range<u64>, Error)>;
 
 /// Which session is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +62,38 @@ impl Sessions {
                 Some(session) => all.insert(seq, session),
                 None => all.remove(&seq),
             };
+        }
+    }
+
+    /// Those that can be read, and the numbers and reasons of those that cannot.
+    pub(super) fn read_tolerant(archive: &Archive) -> Result<(Self, LostRecords)> {
+        let tree = RecordTree {
+            tree: TreeKind::Sessions,
+            root: archive.head().sessions,
+        };
+        let mut all = BTreeMap::new();
+        let mut broken = Vec::new();
+        let mut lost = Vec::new();
+        let nodes = archive.nodes();
+        let mut source: &Nodes = &nodes;
+        let known = 0..archive.head().next.session.0;
+        tree.each_tolerant(
+            &mut source,
+            known,
+            &mut lost,
+            |seq, bytes| match Session::parse(&bytes)
+                .map_err(Error::damaged(format!("session {seq}")))
+            {
+                Ok(session) => {
+                    all.insert(SessionSeq(seq), session);
+                }
+                Err(error) => broken.push((seq..seq.saturating_add(1), error)),
+            },
+        );
+        lost.extend(broken);
+        match lost.iter().find(|(_, error)| !error.is_damage()) {
+            Some((_, error)) => Err(error.clone()),
+            None => Ok((Self { all: Arc::new(all) }, lost)),
         }
     }
 

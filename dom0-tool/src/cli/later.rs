@@ -31,7 +31,6 @@ use Release::{Keeping, Packages, Qubes, Targets};
 
 /// Commands to come.
 const COMMANDS: &[(&str, Release)] = &[
-    ("arch-check", Keeping),
     ("backup", Qubes),
     ("restore", Qubes),
     ("browse", Qubes),
@@ -41,7 +40,6 @@ const COMMANDS: &[(&str, Release)] = &[
 
 /// Long options to come, without their dashes.
 const OPTIONS: &[(&str, Release)] = &[
-    ("repair", Keeping),
     ("meta-reduce", Keeping),
     ("change-uuid", Keeping),
     ("upgrade-format", Keeping),

@@ -15,6 +15,7 @@ mod local;
 mod low;
 mod request;
 mod session;
+mod slice;
 mod target;
 mod typed;
 mod values;
@@ -32,11 +33,12 @@ pub use local::{
 };
 pub use request::Rules as PruneRules;
 pub use request::{
-    Add, ArchInit, Common, Deduplicate, Delete, Diff, Goal, Invocation, Key, List, Listing,
-    Monitor, OneVolume, Prune, Receive, Rename, Request, Selection, Send, SessionAction,
+    Add, ArchCheck, ArchInit, Common, Deduplicate, Delete, Diff, Goal, Invocation, Key, List,
+    Listing, Monitor, OneVolume, Prune, Receive, Rename, Request, Selection, Send, SessionAction,
     SessionChange, SnapshotUse, Verbosity, Verify, Which, WriteMode,
 };
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};
+pub use slice::DataSlice;
 pub use target::{FileSystemUuid, QubeName, RemotePath, SshHost, Target};
 pub use typed::{Preset, Typed};
 pub use values::{ChunkFactor, Compression, Encryption, HashType, KeyName, Remember, Switch};

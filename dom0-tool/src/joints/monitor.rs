@@ -18,6 +18,8 @@ pub enum Activity {
     Verify,
     /// A local volume is compared with a session.
     Diff,
+    /// A volume is looked through for damage in all its sessions.
+    Check,
 }
 
 /// One task, as it is announced.

@@ -1,5 +1,23 @@
-//! What is done to an archive without any local volume.
+//! Looking after an archive: what is damaged, what can be mended, what may go.
 
+mod check;
+mod chunk_store;
+mod data;
 mod deduplicate;
+mod findings;
+mod hits;
+mod objects;
+mod rebuild;
+mod records;
+mod recount;
+mod repair;
+mod slice;
+mod survey;
 
+pub use check::{CheckOptions, CheckWatch, From, check};
 pub use deduplicate::{SharedChunks, deduplicate};
+pub use findings::{CheckReport, LostRange};
+pub use objects::Orphans;
+pub use recount::Books;
+pub use repair::{RepairReport, Repaired, repair};
+pub use slice::{Slice, Verified};

@@ -82,6 +82,7 @@ fn activity(activity: Activity) -> &'static str {
         Activity::Receive => "receive",
         Activity::Verify => "verify",
         Activity::Diff => "diff",
+        Activity::Check => "check",
     }
 }
 

@@ -34,7 +34,9 @@ fn details(activity: Activity, counts: Counts) -> Vec<String> {
             format!("{} fetched", size(counts.fetched)),
             format!("{} written", size(counts.written)),
         ],
-        Activity::Verify | Activity::Diff => vec![format!("{} fetched", size(counts.fetched))],
+        Activity::Verify | Activity::Diff | Activity::Check => {
+            vec![format!("{} fetched", size(counts.fetched))]
+        }
     }
 }
 

@@ -17,7 +17,9 @@ fn volumes(volumes: &[VolumeSummary], activity: Activity) -> String {
     let heads: [&str; 4] = match activity {
         Activity::Send => ["SIZE", "CHANGED", "DEDUPLICATED", "SENT"],
         Activity::Receive => ["SIZE", "DIFFERENT", "WRITTEN", "FETCHED"],
-        Activity::Verify | Activity::Diff => ["SIZE", "DIFFERENT", "COMPARED", "FETCHED"],
+        Activity::Verify | Activity::Diff | Activity::Check => {
+            ["SIZE", "DIFFERENT", "COMPARED", "FETCHED"]
+        }
     };
     let mut columns = vec![("VOLUME", Align::Left)];
     columns.extend(heads.map(|head| (head, Align::Right)));
@@ -35,7 +37,7 @@ fn volumes(volumes: &[VolumeSummary], activity: Activity) -> String {
         let (third, fourth) = match activity {
             Activity::Send => (deduplicated, sent),
             Activity::Receive => (written, fetched),
-            Activity::Verify | Activity::Diff => (scanned, fetched),
+            Activity::Verify | Activity::Diff | Activity::Check => (scanned, fetched),
         };
         table.row([
             volume.volume.clone(),
@@ -110,7 +112,7 @@ fn total(summary: &Summary) -> String {
             size(counts.changed),
             size(counts.fetched),
         ),
-        Activity::Verify => format!(
+        Activity::Verify | Activity::Check => format!(
             "{what}: {scanned} verified in {time} ({pace}), {} fetched.",
             size(counts.fetched),
         ),

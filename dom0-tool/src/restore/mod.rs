@@ -1,13 +1,9 @@
 //! `receive` and `verify`: from a session's tree to a volume, every chunk checked against its id.
 
-mod chunk;
-mod damage;
 mod gather;
 mod ids;
 mod run;
-mod tasks;
 
-pub use damage::Damage;
 pub use ids::differing_ids;
 pub use run::{
     Compare, RestoreOptions, RestoreReport, Version, Watch, restore, restore_difference, verify,

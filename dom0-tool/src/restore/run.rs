@@ -12,11 +12,8 @@ use nacre_core::node::ChunkEntry;
 use nacre_core::place::{Root, TreeKind};
 use nacre_core::tree::{Compare as DiffBy, Diff, Walk};
 
-use super::chunk::ChunkReader;
-use super::damage::Damage;
 use super::gather::Gather;
-use super::tasks::{self, Task};
-use crate::archive::{Error, Nodes, Result};
+use crate::archive::{ChunkReader, Damage, Error, Nodes, Result, Task, tasks};
 use crate::joints::{Counts, Progress, RestoreGoal, VolumeRange};
 
 /// Threads that wait for the store beside those that compute.

@@ -1,9 +1,11 @@
 //! Comparing two trees, reading only where they differ.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{NodeSource, WINDOW, fetch};
+use crate::error::FormatError;
 use crate::node::{LeafEntry, Node, child, first_key};
 use crate::place::{MAX_LEVEL, Place, Pointer, Root, TreeKind};
 
@@ -38,6 +40,21 @@ pub struct DiffBatch<E> {
     pub old_firsts: Vec<u64>,
     /// Nodes of the new tree that the old one does not have.
     pub new_nodes: Vec<Place>,
+}
+
+/// A node of one of the two trees that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostNode<X> {
+    /// Whether it is the new tree's; otherwise the old one's.
+    pub new: bool,
+    /// The keys below it.
+    pub keys: Range<u64>,
+    /// Its level.
+    pub level: u8,
+    /// What its parent says of it.
+    pub pointer: Pointer,
+    /// Why it cannot be read.
+    pub error: X,
 }
 
 /// The node of one tree over some keys. It may be of a lower level than asked for: that tree is lower, and this is its root.
@@ -114,33 +131,61 @@ impl<E: LeafEntry + 'static> Diff<E> {
         &mut self,
         source: &mut S,
     ) -> Result<Option<DiffBatch<E>>, S::Error> {
-        loop {
-            let lowest = (0_u8..)
-                .zip(&self.waiting)
-                .find(|(_, queue)| !queue.is_empty());
-            let Some((level, queue)) = lowest else {
-                let batch = self.batch(Vec::new());
-                let empty = batch.old_nodes.is_empty() && batch.new_nodes.is_empty();
-                return Ok((!empty).then_some(batch));
-            };
-            let count = queue.len().min(self.window);
-            let pairs: Vec<Pair> = self
-                .waiting
-                .get_mut(usize::from(level))
-                .map(|queue| queue.drain(..count).collect())
-                .unwrap_or_default();
+        while let Some((level, pairs)) = self.take() {
             let read = self.read(source, level, &pairs)?;
-            if level == 0 {
-                let mut entries = Vec::new();
-                for (pair, (old, new)) in pairs.iter().zip(&read) {
-                    self.compare_leaves(pair.number, old.as_deref(), new.as_deref(), &mut entries);
-                }
-                return Ok(Some(self.batch(entries)));
-            }
-            for (pair, (old, new)) in pairs.iter().zip(&read) {
-                self.descend(level, pair, old.as_deref(), new.as_deref());
+            if let Some(batch) = self.accept(level, &pairs, &read) {
+                return Ok(Some(batch));
             }
         }
+        Ok(self.last())
+    }
+
+    /// The next differences, as far as the trees can be read: nodes that cannot be are added to `lost`. Below such a node of the new tree nothing is
+    /// told; below one of the old tree everything that the new one holds is told as a difference. Nodes that both trees share are not read
+    /// here either, so what is lost in both is not told.
+    pub fn next_tolerant<S: NodeSource>(
+        &mut self,
+        source: &mut S,
+        lost: &mut Vec<LostNode<S::Error>>,
+    ) -> Option<DiffBatch<E>> {
+        while let Some((level, mut pairs)) = self.take() {
+            let read = self.read_tolerant(source, level, &mut pairs, lost);
+            if let Some(batch) = self.accept(level, &pairs, &read) {
+                return Some(batch);
+            }
+        }
+        self.last()
+    }
+
+    /// The next pairs to read, all of one level, the lowest first.
+    fn take(&mut self) -> Option<(u8, Vec<Pair>)> {
+        let (level, queue) = (0_u8..)
+            .zip(&mut self.waiting)
+            .find(|(_, queue)| !queue.is_empty())?;
+        let count = queue.len().min(self.window);
+        Some((level, queue.drain(..count).collect()))
+    }
+
+    /// Takes nodes that were read: leaves are compared, the children of others wait.
+    fn accept(&mut self, level: u8, pairs: &[Pair], read: &[Read]) -> Option<DiffBatch<E>> {
+        if level == 0 {
+            let mut entries = Vec::new();
+            for (pair, (old, new)) in pairs.iter().zip(read) {
+                self.compare_leaves(pair.number, old.as_deref(), new.as_deref(), &mut entries);
+            }
+            return Some(self.batch(entries));
+        }
+        for (pair, (old, new)) in pairs.iter().zip(read) {
+            self.descend(level, pair, old.as_deref(), new.as_deref());
+        }
+        None
+    }
+
+    /// Nodes that no batch has told of yet.
+    fn last(&mut self) -> Option<DiffBatch<E>> {
+        let batch = self.batch(Vec::new());
+        let empty = batch.old_nodes.is_empty() && batch.new_nodes.is_empty();
+        (!empty).then_some(batch)
     }
 
     fn batch(&mut self, entries: Vec<Difference<E>>) -> DiffBatch<E> {
@@ -178,6 +223,47 @@ impl<E: LeafEntry + 'static> Diff<E> {
         let old = take(&old, &mut self.nodes.0);
         let new = take(&new, &mut self.nodes.1);
         Ok(old.into_iter().zip(new).collect())
+    }
+
+    /// The same, but nodes that cannot be read are taken out of their pairs.
+    fn read_tolerant<S: NodeSource>(
+        &mut self,
+        source: &mut S,
+        level: u8,
+        pairs: &mut [Pair],
+        lost: &mut Vec<LostNode<S::Error>>,
+    ) -> Vec<Read> {
+        let here = |side: &Side| side.filter(|(at, _)| *at == level).map(|(_, node)| node);
+        let sides = pairs
+            .iter()
+            .flat_map(|pair| [here(&pair.old), here(&pair.new)]);
+        let pointers: Vec<Pointer> = sides.flatten().collect();
+        let mut nodes = source.each_node(self.tree, &pointers).into_iter();
+        let mut read = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let number = pair.number;
+            let mut one = |side: &mut Side, new: bool| {
+                let pointer = here(side)?;
+                let wrong = || FormatError::Mismatch("an index node").into();
+                let node = nodes.next().unwrap_or_else(|| Err(wrong()));
+                match node {
+                    Ok(node) if node.level() == level => return Some(node),
+                    Ok(_) => lost.push(lost_node(new, number, level, pointer, wrong())),
+                    Err(error) => lost.push(lost_node(new, number, level, pointer, error)),
+                }
+                *side = None;
+                None
+            };
+            let (had_old, had_new) = (here(&pair.old), here(&pair.new));
+            let (old, new) = (one(&mut pair.old, false), one(&mut pair.new, true));
+            if let Some(pointer) = had_old {
+                self.nodes.0.push(pointer.place);
+                self.firsts.push(first_key(number, level));
+            }
+            self.nodes.1.extend(had_new.map(|pointer| pointer.place));
+            read.push((old, new));
+        }
+        read
     }
 
     fn descend(&mut self, level: u8, pair: &Pair, old: Option<&Node>, new: Option<&Node>) {
@@ -219,6 +305,19 @@ impl<E: LeafEntry + 'static> Diff<E> {
                 }
             },
         );
+    }
+}
+
+fn lost_node<X>(new: bool, number: u64, level: u8, pointer: Pointer, error: X) -> LostNode<X> {
+    let next = number.checked_add(1).map(|next| first_key(next, level));
+    let first = first_key(number, level);
+    LostNode {
+        new,
+        // Behind the last node of a level there are no keys left.
+        keys: first..next.filter(|next| *next > first).unwrap_or(u64::MAX),
+        level,
+        pointer,
+        error,
     }
 }
 

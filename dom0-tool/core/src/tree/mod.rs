@@ -10,7 +10,7 @@ mod records;
 mod rewrite;
 mod walk;
 
-pub use diff::{Compare, Diff, DiffBatch, Difference};
+pub use diff::{Compare, Diff, DiffBatch, Difference, LostNode};
 pub use edit::{Edit, EditTarget, Edited, edit};
 pub use lookup::{Found, lookup};
 pub use records::{RecordTree, StagedRecords};

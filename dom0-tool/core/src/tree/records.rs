@@ -115,6 +115,43 @@ impl RecordTree {
         Ok(())
     }
 
+    /// The same, as far as the tree can be read: ranges of keys whose records cannot be are added to `lost`, and the walk goes on behind them.
+    pub fn each_tolerant<S: NodeSource>(
+        &self,
+        source: &mut S,
+        keys: Range<u64>,
+        lost: &mut Vec<(Range<u64>, S::Error)>,
+        mut visit: impl FnMut(u64, Vec<u8>),
+    ) {
+        let mut walk = Walk::new(self.tree, &self.root, keys);
+        while let Some(batch) = walk.next_tolerant(source, lost) {
+            let (keys, entries): (Vec<u64>, Vec<Option<RecordEntry>>) = batch
+                .entries::<RecordEntry>()
+                .map(|(key, entry)| (key, Some(entry.clone())))
+                .unzip();
+            let all = self.open(source, &entries);
+            let mut all = all.ok().map(Vec::into_iter);
+            for (key, entry) in keys.into_iter().zip(&entries) {
+                let record = match &mut all {
+                    Some(records) => Ok(records.next()),
+                    // One large record that is lost must not cost the others.
+                    None => {
+                        let one = self.open(source, std::slice::from_ref(entry));
+                        one.map(|records| records.into_iter().next())
+                    }
+                };
+                match record {
+                    Ok(record) => {
+                        if let Some(record) = record.flatten() {
+                            visit(key, record);
+                        }
+                    }
+                    Err(error) => lost.push((key..key.saturating_add(1), error)),
+                }
+            }
+        }
+    }
+
     /// Stores what is too large for a leaf. In a commit this comes before the nodes of any record tree (FORMAT 9). Keys must rise; `None` removes.
     pub fn stage<K: NodeSink>(
         tree: TreeKind,

@@ -57,6 +57,10 @@ pub struct Commit<'a> {
     shared: BTreeSet<Place>,
     /// Packs that may be wholly dead.
     swept: BTreeSet<Alias>,
+    /// Counters as a recount has found them.
+    counters: Vec<(u64, Option<Vec<u8>>)>,
+    /// Whether it mends what is damaged.
+    mending: bool,
 }
 
 impl<'a> Commit<'a> {
@@ -87,6 +91,8 @@ impl<'a> Commit<'a> {
             packs: Ledger::default(),
             shared: BTreeSet::new(),
             swept: BTreeSet::new(),
+            counters: Vec::new(),
+            mending: false,
         }
     }
 
@@ -123,6 +129,29 @@ impl<'a> Commit<'a> {
     /// last commit must say so: all others are taken to be needed once.
     pub fn share(&mut self, items: impl IntoIterator<Item = Place>) {
         self.shared.extend(items);
+    }
+
+    /// This commit mends what is damaged: the counters and dead ranges, which may be wrong, are neither believed nor kept, and nothing is freed. A recount
+    /// follows, whose commit says `set_counters`; a crash before that leaves too little marked as dead, which harms nothing.
+    pub fn mend(&mut self) {
+        self.mending = true;
+    }
+
+    /// Writes or removes records of run counters, by alias in rising order: what a recount has found. Only in a commit that mends.
+    pub fn set_counters(&mut self, records: Vec<(u64, Option<Vec<u8>>)>) {
+        self.counters = records;
+    }
+
+    /// Takes out a record that cannot be read. Those of packs and sessions may be given anew after that.
+    pub fn drop_record(&mut self, tree: TreeKind, key: u64) {
+        match tree {
+            TreeKind::Sessions => {
+                self.sessions.insert(SessionSeq(key), None);
+            }
+            TreeKind::Counters => self.counters.push((key, None)),
+            // A pack without a record is one that the archive does not have; a head without one, one that nobody can ask for.
+            _ => {}
+        }
     }
 
     /// Writes or replaces a session.
@@ -272,7 +301,11 @@ impl<'a> Commit<'a> {
         sessions: &SessionChanges,
     ) -> Result<BTreeMap<Alias, Option<PackRecord>>> {
         // What was given away before is freed first, so that this head need not name it any more.
-        let freed = self.archive.free_left_over()?;
+        let freed = if self.mending {
+            BTreeSet::new()
+        } else {
+            self.archive.free_left_over()?
+        };
         let nodes = self.archive.nodes();
         let key = nodes.digests();
         let settled = self.settle(&nodes, sessions)?;
@@ -297,6 +330,9 @@ impl<'a> Commit<'a> {
         dead.extend(apply(TreeKind::Heads, &mut head.history, history, index)?.dropped);
         dead.extend(settled.dead);
         dead.extend(settled.dead_nodes);
+        if self.mending {
+            dead.clear();
+        }
 
         let mut ledger = std::mem::take(&mut self.packs);
         ledger.enter_last_index(&nodes, head)?;
@@ -314,6 +350,12 @@ impl<'a> Commit<'a> {
 
     /// What dies with this commit, and the new run counters.
     fn settle(&self, nodes: &Nodes, sessions: &SessionChanges) -> Result<Settled> {
+        if self.mending {
+            return Ok(Settled {
+                counters: self.counters.clone(),
+                ..Settled::default()
+            });
+        }
         if sessions.is_empty() {
             return Ok(Settled::default());
         }

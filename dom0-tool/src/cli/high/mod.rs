@@ -1,5 +1,6 @@
 //! From what was typed to what it means: defaults, and what does not go together.
 
+mod arch_check;
 mod deduplicate;
 mod key;
 mod local;
@@ -33,6 +34,7 @@ pub fn meaning(command: LowCommand) -> Meaning {
         LowCommand::Diff(low) => local::diff(low),
         LowCommand::List(low) => list(low),
         LowCommand::Verify(low) => verify(low),
+        LowCommand::ArchCheck(low) => arch_check::arch_check(low),
         LowCommand::Add(low) => add(low),
         LowCommand::Delete(low) => local::delete(low),
         LowCommand::Prune(low) => prune::prune(low),

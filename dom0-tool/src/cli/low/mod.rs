@@ -3,6 +3,7 @@
 //! Nothing is required and nothing excludes anything here, because the ini may still add to it; what it all means
 //! is decided in `high`.
 
+mod arch_check;
 mod common;
 mod deduplicate;
 mod key;
@@ -13,6 +14,7 @@ mod volumes;
 
 use clap::{Parser, Subcommand};
 
+pub use arch_check::ArchCheck;
 pub use common::{Place, Unlock};
 pub use deduplicate::Deduplicate;
 pub use key::{Key, KeyAction};
@@ -60,6 +62,8 @@ pub enum LowCommand {
     List(List),
     /// Read volumes of a session back and check every byte, without writing
     Verify(Verify),
+    /// Look for damage in the whole archive, and mend it
+    ArchCheck(ArchCheck),
     /// Enter volumes into the archive, as yet without data
     Add(Add),
     /// Remove a volume and all its sessions from the archive

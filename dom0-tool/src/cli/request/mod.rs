@@ -1,5 +1,6 @@
 //! What is to be done: complete, checked, with every default in its place.
 
+mod arch_check;
 mod deduplicate;
 mod key;
 mod local;
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 
 pub use local::{Diff, Goal, Monitor, SnapshotUse};
 pub use prune::{Prune, Rules, Which};
+
+pub use arch_check::ArchCheck;
 
 use crate::cli::domain::DomainWish;
 use crate::cli::local::Local;
@@ -101,6 +104,8 @@ pub enum Request {
     Monitor(Monitor),
     /// `diff`
     Diff(Diff),
+    /// `arch-check`
+    ArchCheck(ArchCheck),
     /// `list`
     List(List),
     /// `add`

@@ -7,7 +7,7 @@ use nacre_core::place::Place;
 use nacre_core::seal::{Decoder, ItemKind};
 
 use super::tasks::Task;
-use crate::archive::{Error, Nodes, Result, SealedItem};
+use super::{Error, Nodes, Result, SealedItem};
 
 /// Content of chunks, made by one thread with memory of its own.
 pub struct ChunkReader<'a> {
