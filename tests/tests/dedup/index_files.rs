@@ -1,5 +1,8 @@
 //! The index in dom0's files: whatever happens to them, every backup is right.
 
+use std::collections::BTreeSet;
+
+use nacre::archive::Forgotten;
 use nacre_tests::lab_image::Random;
 
 use super::Desk;
@@ -98,4 +101,21 @@ fn an_index_of_another_state_of_the_archive_only_finds_less() {
     assert_eq!(desk.send(&["x-two"]), (4, 4));
     desk.assert_newest("x-two");
     desk.assert_newest("x-new");
+}
+
+/// A session that the index names is gone; what the next one has at that chunk number is something else.
+#[test]
+fn a_hint_that_leads_to_other_content_is_not_believed() {
+    let desk = desk();
+    desk.fill("x-one", "ijklmnop");
+    desk.send(&["x-one"]);
+    let mut archive = desk.open();
+    let id = archive.head().volume("x-one").unwrap().id;
+    let (first, ..) = desk.archive.sessions_of("x-one").swap_remove(0);
+    let forgotten = Forgotten::from([(first, BTreeSet::from([id]))]);
+    archive.prune(&forgotten, &desk.archive.clock).unwrap();
+    archive.free().unwrap();
+    desk.fill("x-two", "abcdijkl");
+    assert_eq!(desk.send(&["x-two"]), (4, 4));
+    desk.assert_newest("x-two");
 }

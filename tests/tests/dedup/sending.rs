@@ -1,7 +1,12 @@
 //! What `send --dedup` finds.
 
+use std::collections::BTreeSet;
+
+use nacre::archive::Forgotten;
 use nacre::backup::SendOptions;
+use nacre_core::ids::SessionSeq;
 use nacre_core::node::ChunkEntry;
+use nacre_core::pack::MovePolicy;
 use proptest::prelude::*;
 
 use super::counts::assert_counts;
@@ -137,6 +142,8 @@ enum Step {
         threads: usize,
     },
     Delete(usize),
+    /// Of a volume every session but the newest for which the bit at its position is set; then compaction.
+    Prune(usize, u8),
     Share(Vec<usize>),
 }
 
@@ -155,6 +162,7 @@ fn step() -> impl Strategy<Value = Step> {
             contents, dedup, patches, checkpoint, threads,
         }),
         1 => (0_usize..4).prop_map(Step::Delete),
+        2 => (0_usize..4, any::<u8>()).prop_map(|(volume, bits)| Step::Prune(volume, bits)),
         1 => prop::collection::vec(0_usize..4, 0..3).prop_map(Step::Share),
     ]
 }
@@ -165,7 +173,7 @@ proptest! {
     /// A small alphabet makes equal chunks everywhere: in a volume, between volumes, between sessions.
     #[test]
     fn every_session_reads_back_counts_are_right_and_domains_stay_apart(
-        steps in prop::collection::vec(step(), 1..7),
+        steps in prop::collection::vec(step(), 1..9),
     ) {
         let desk = Desk::new();
         let mut sent: Vec<Vec<Vec<u8>>> = vec![Vec::new(); VOLUMES.len()];
@@ -200,6 +208,7 @@ proptest! {
                     sent[volume].clear();
                 }
                 Step::Delete(_) => {}
+                Step::Prune(volume, bits) => prune(&desk, &mut sent, volume, bits),
                 Step::Share(volumes) => {
                     let names: Vec<&str> = volumes.iter().map(|volume| VOLUMES[*volume]).collect();
                     share(&desk, &names, false);
@@ -213,6 +222,47 @@ proptest! {
         }
         desk.assert_domains_apart();
     }
+}
+
+/// Prunes a volume's sessions, frees, and puts sparse packs together.
+fn prune(desk: &Desk, sent: &mut [Vec<Vec<u8>>], volume: usize, bits: u8) {
+    let goes = |at: usize| at < 8 && bits & 1 << at != 0;
+    let mut archive = desk.open();
+    let Some(id) = archive
+        .head()
+        .volume(VOLUMES[volume])
+        .map(|volume| volume.id)
+    else {
+        return;
+    };
+    let all: Vec<SessionSeq> = {
+        let sessions = archive.sessions().unwrap();
+        sessions.of_volume(id).map(|(seq, ..)| seq).collect()
+    };
+    let last = all.len().saturating_sub(1);
+    let chosen = all
+        .iter()
+        .enumerate()
+        .take(last)
+        .filter(|(at, _)| goes(*at));
+    let forgotten: Forgotten = chosen
+        .map(|(_, seq)| (*seq, BTreeSet::from([id])))
+        .collect();
+    archive.prune(&forgotten, &desk.archive.clock).unwrap();
+    archive.free().unwrap();
+    let policy = MovePolicy {
+        small: 64 << 10,
+        small_packs: 6,
+        target: 1 << 20,
+        ..MovePolicy::default()
+    };
+    let moves = archive.plan_moves(&policy).unwrap();
+    archive.compact(&moves, &desk.archive.clock).unwrap();
+    let mut at = 0;
+    sent[volume].retain(|_| {
+        at += 1;
+        at > last || !goes(at - 1)
+    });
 }
 
 /// Few by default; NACRE_ROUNDS for a long search.
