@@ -3,10 +3,10 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nacre::archive::{Archive, EntropySource, InitOptions, OpenOptions, init, open};
+use nacre::archive::{Archive, EntropySource, InitOptions, OpenOptions, Result, init, open};
 use nacre::backup::{SendOptions, SendReport, Surroundings, send};
 use nacre::joints::{
-    Entropy, FrozenVolume, Progress, RestoreGoal, SourceError, StateDir, VolumeRange,
+    Entropy, FrozenVolume, Progress, RestoreGoal, SourceError, StateDir, Store, VolumeRange,
 };
 use nacre::restore::{Compare, RestoreOptions, Version, Watch, restore};
 use nacre_core::hash::HashType;
@@ -77,9 +77,15 @@ impl MemoryArchive {
     /// The same archive and machine, with the store seen in another way, years later.
     #[must_use]
     pub fn seen_on(&self, store: MemoryStore) -> Self {
+        self.seen_from(store, Arc::clone(&self.state))
+    }
+
+    /// The archive in another store, on a machine with another memory, years later.
+    #[must_use]
+    pub fn seen_from(&self, store: MemoryStore, state: Arc<dyn StateDir>) -> Self {
         Self {
             store: RecordingStore::new(store),
-            state: Arc::clone(&self.state),
+            state,
             clock: SimulatedClock::at(1_900_000_000),
             seed: Arc::clone(&self.seed),
         }
@@ -104,17 +110,31 @@ impl MemoryArchive {
         reason = "a test cannot go on without its archive"
     )]
     pub fn open(&self) -> Archive {
+        let store = Arc::new(self.store.clone());
+        let opened = self.open_on(store, &self.state);
+        opened.expect("an archive that can be opened")
+    }
+
+    /// Opens the archive in another store, on a machine that remembers what is in `state`.
+    ///
+    /// # Errors
+    /// Those of opening.
+    #[allow(
+        clippy::expect_used,
+        reason = "the key is published, so it is always there"
+    )]
+    pub fn open_on(&self, store: Arc<dyn Store>, state: &Arc<dyn StateDir>) -> Result<Archive> {
         let options = OpenOptions {
             pin: None,
             unlock: &mut |candidates| {
                 let unlocked = candidates.unlock(&Credential::Published);
                 Ok(unlocked.expect("an archive without a key"))
             },
-            memory: &|_| Ok(Arc::clone(&self.state)),
+            memory: &|_| Ok(Arc::clone(state)),
             allow_rollback: false,
             entropy: self.entropy(),
         };
-        open(Arc::new(self.store.clone()), options).expect("an archive that can be opened")
+        open(store, options)
     }
 
     /// Sends volumes in a run of its own, a minute after the last. Returns what was said too.

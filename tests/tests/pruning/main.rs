@@ -5,6 +5,7 @@
     reason = "in a test, a panic is how a surprise is reported"
 )]
 
+mod crashes;
 mod recount;
 
 use std::collections::{BTreeMap, BTreeSet};
