@@ -1,6 +1,7 @@
 //! From an understood command line to its effect: the only place that knows all parts.
 
 mod arch_check;
+mod autoprune;
 mod change;
 mod cleaning;
 mod compare;

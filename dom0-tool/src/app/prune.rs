@@ -15,7 +15,7 @@ use super::opening::{open_to_write, unanswered};
 use super::selection::volumes;
 use super::world::World;
 use crate::archive::{Archive, Error, Forgotten, Freed, Result, Sessions};
-use crate::cli::{Exit, KeepSpec, Prune, PruneRules, SessionPoint, SessionSelector, Which};
+use crate::cli::{ApDays, Exit, KeepSpec, Prune, PruneRules, SessionPoint, SessionSelector, Which};
 use crate::entry;
 use crate::joints::KeyPrompt;
 use crate::report::{Align, Table, text};
@@ -164,18 +164,18 @@ fn rules_of(rules: &PruneRules) -> Result<(KeepRules, Option<Thinning>)> {
         yearly,
         within: rules.within.map(|span| span.0),
     };
-    let thinning = rules.thinning.map(|days| {
-        let [all_after, after, window, stay] = days.0;
-        Thinning::new(all_after, after, window, stay)
-    });
-    let thinning = thinning.transpose();
-    Ok((
-        keep,
-        thinning.map_err(|error| Error::refused(error.to_string(), ""))?,
-    ))
+    Ok((keep, rules.thinning.map(thinning).transpose()?))
 }
 
-fn name_of(text: &str) -> Result<SessionName> {
+/// What `--apdays` means.
+pub fn thinning(days: ApDays) -> Result<Thinning> {
+    let [all_after, after, window, stay] = days.0;
+    let thinning = Thinning::new(all_after, after, window, stay);
+    thinning.map_err(|error| Error::refused(error.to_string(), ""))
+}
+
+/// A session's name that was typed, or that the clock gives.
+pub fn name_of(text: &str) -> Result<SessionName> {
     text.parse().map_err(Error::damaged("a session's name"))
 }
 

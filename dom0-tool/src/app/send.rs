@@ -2,6 +2,7 @@
 
 use nacre_core::session::Tag;
 
+use super::autoprune;
 use super::domains;
 use super::end::sentence;
 use super::opening::{open_to_write, unanswered};
@@ -31,6 +32,8 @@ pub fn run(world: &World<'_>, wanted: &Send) -> Result<Exit> {
     if volumes.is_empty() {
         return Ok(Exit::Nothing);
     }
+    let sizes = volumes.iter().map(|volume| (volume.name(), volume.size()));
+    autoprune::before_send(world, &mut archive, wanted, &sizes.collect::<Vec<_>>())?;
     let report = store(world, &mut archive, &mut volumes, wanted, tags)?;
     tell(world, &report);
     Ok(exit(&report, plan.problems.is_empty()))

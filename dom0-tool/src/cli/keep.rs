@@ -32,8 +32,10 @@ pub enum AutoPrune {
     /// Nothing is thinned out.
     #[default]
     Off,
-    /// What `--apdays` gives up goes.
+    /// What `--apdays` gives up goes; with `send` only as much of it as the store needs room.
     On,
+    /// All of it goes.
+    Full,
 }
 
 impl FromStr for AutoPrune {
@@ -42,7 +44,8 @@ impl FromStr for AutoPrune {
     fn from_str(text: &str) -> Result<Self, BadValue> {
         match text {
             "off" => Ok(Self::Off),
-            "on" | "full" => Ok(Self::On),
+            "on" => Ok(Self::On),
+            "full" => Ok(Self::Full),
             _ => Err(BadValue::new("use off, on or full")),
         }
     }

@@ -105,3 +105,39 @@ fn a_deleted_volume_gives_its_room_back() {
         stored(&desk)
     );
 }
+
+/// Runs a command on the evening of one day or the morning after the next, by the clock on the wall.
+fn on_day(desk: &Desk, zone: &str, arguments: &[&str]) -> nacre_tests::desk::Ended {
+    let ended = nacre_tests::desk::end(desk.nacre(arguments).env("TZ", zone));
+    assert_eq!(ended.code, 0, "{ended:?}");
+    ended
+}
+
+#[test]
+fn a_send_thins_out_old_sessions_before_it_if_it_is_told_to() {
+    let desk = desk_with_archive();
+    let (yesterday, today) = ("AAA12", "BBB-14");
+    let import = desk.import("v", "image");
+    for round in 0..3 {
+        make_image(&desk, "image", round);
+        on_day(&desk, yesterday, &["send", &import]);
+    }
+    make_image(&desk, "image", 3);
+    let days = "--apdays=0:0:1:1";
+    // There is room enough.
+    let ended = on_day(&desk, today, &["send", &import, "--autoprune=on", days]);
+    assert!(!ended.err.contains("autoprune"), "{ended:?}");
+    assert_eq!(desk.done(&["list", "v"]).lines().count(), 5);
+    make_image(&desk, "image", 4);
+    let dry = ["send", &import, "--autoprune=full", days, "--dry-run"];
+    let ended = on_day(&desk, today, &dry);
+    assert!(
+        ended.err.contains("would forget 2 old sessions"),
+        "{ended:?}"
+    );
+    assert_eq!(desk.done(&["list", "v"]).lines().count(), 5);
+    let ended = on_day(&desk, today, &["send", &import, "--autoprune=full", days]);
+    assert!(ended.err.contains("forgot 2 old sessions"), "{ended:?}");
+    assert_eq!(desk.done(&["list", "v"]).lines().count(), 4);
+    desk.done(&["verify", "v"]);
+}

@@ -54,7 +54,7 @@ fn rules(low: &low::Prune) -> Option<Rules> {
         low.keep_monthly,
         low.keep_yearly,
     ];
-    let thinning = low.autoprune == Some(AutoPrune::On);
+    let thinning = low.autoprune.unwrap_or_default() != AutoPrune::Off;
     let rules = Rules {
         counts: counts.map(Option::unwrap_or_default),
         within: low.keep_within,

@@ -35,6 +35,8 @@ pub fn send(low: low::Send) -> Meaning {
         domains: low.dedup_domain,
         send_unchanged: low.send_unchanged,
         remap: low.remap,
+        autoprune: low.autoprune.unwrap_or_default(),
+        apdays: low.apdays.unwrap_or_default(),
     };
     Ok((common, Request::Send(request)))
 }

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args};
 
 use super::{Place, Storage, Unlock};
 use crate::cli::domain::DomainWish;
+use crate::cli::keep::{ApDays, AutoPrune};
 use crate::cli::session::{SessionSelector, TagId, TagWish};
 use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember, Switch};
 use crate::cli::volume::{Description, Import, VolumeName};
@@ -88,6 +89,12 @@ pub struct Send {
     /// Forget what is known of changes, and compare everything
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "remap")]
     pub remap: bool,
+    /// Thin out old sessions of all volumes before: off, full, or on: only if the store may have too little room [default: off]
+    #[arg(long, value_name = "MODE")]
+    pub autoprune: Option<AutoPrune>,
+    /// How: all older than A days go (0: none); of those older than B days, each C days keep D [default: 0:62:1:2]
+    #[arg(long, value_name = "A:B:C:D")]
+    pub apdays: Option<ApDays>,
     /// Say what would be sent, and send nothing
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "dry_run")]
     pub dry_run: bool,

@@ -16,6 +16,7 @@ pub use prune::{Prune, Rules, Which};
 pub use arch_check::ArchCheck;
 
 use crate::cli::domain::DomainWish;
+use crate::cli::keep::{ApDays, AutoPrune};
 use crate::cli::local::Local;
 use crate::cli::session::{SessionPoint, TagId, TagWish};
 use crate::cli::target::Target;
@@ -189,6 +190,10 @@ pub struct Send {
     pub send_unchanged: bool,
     /// Everything is compared, whatever is known of changes.
     pub remap: bool,
+    /// Old sessions are thinned out before.
+    pub autoprune: AutoPrune,
+    /// Which.
+    pub apdays: ApDays,
 }
 
 /// Write volumes back.
