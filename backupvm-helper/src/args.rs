@@ -6,6 +6,7 @@ use std::path::PathBuf;
 /// What `--help` prints.
 pub const USAGE: &str = "\
 usage: nacre-helper serve [--base DIR]... [--ssh [--ssh-option ARG]...] [--append-only]
+       nacre-helper serve --usb [--append-only]
        nacre-helper --help | --version
 
 Serves backup archives below the DIRs, or of ssh hosts, to nacre over stdin and stdout.
@@ -13,6 +14,7 @@ Serves backup archives below the DIRs, or of ssh hosts, to nacre over stdin and 
   --ssh           archives may lie on ssh hosts, reached as this user's ssh reaches them
   --ssh-option ARG
                   an argument for ssh, before the helper's own (repeatable)
+  --usb           as root: mount the disk that is asked for, serve it as its owner, unmount it
   --append-only   refuse to delete and to punch";
 
 /// What the command line asks for.
@@ -27,7 +29,7 @@ pub enum Command {
 }
 
 /// How to serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Directories within which archives may lie.
     pub bases: Vec<PathBuf>,
@@ -35,6 +37,10 @@ pub struct Options {
     pub append_only: bool,
     /// Serve ssh hosts, too.
     pub ssh: bool,
+    /// Serve disks, and nothing else.
+    pub usb: bool,
+    /// The client's first frame, which another has read already.
+    pub hello: Vec<u8>,
     /// Options for ssh, before our own.
     pub ssh_options: Vec<OsString>,
     /// Confine the process after `Hello`. Only tests that run the server inside their own process turn it off.
@@ -55,11 +61,8 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
         _ => return Err("the first argument must be `serve`".into()),
     }
     let mut options = Options {
-        bases: Vec::new(),
-        append_only: false,
-        ssh: false,
-        ssh_options: Vec::new(),
         confine: true,
+        ..Options::default()
     };
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
@@ -69,6 +72,11 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
             }
             Some("--append-only") => options.append_only = true,
             Some("--ssh") => options.ssh = true,
+            Some("--usb") => options.usb = true,
+            Some("--hello") => {
+                let hello = arguments.next().ok_or("--hello needs a frame")?;
+                options.hello = from_hex(&hello).ok_or("--hello is no frame")?;
+            }
             Some("--ssh-option") => {
                 let option = arguments.next().ok_or("--ssh-option needs an argument")?;
                 options.ssh_options.push(option);
@@ -76,10 +84,19 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
             _ => return Err(format!("unknown argument {}", argument.display())),
         }
     }
-    if options.bases.is_empty() && !options.ssh {
-        return Err("at least one --base or --ssh is needed".into());
+    if options.usb && (options.ssh || !options.bases.is_empty()) {
+        return Err("--usb goes with --append-only only".into());
+    }
+    if options.bases.is_empty() && !options.ssh && !options.usb {
+        return Err("at least one --base, --ssh or --usb is needed".into());
     }
     Ok(Command::Serve(options))
+}
+
+fn from_hex(text: &std::ffi::OsStr) -> Option<Vec<u8>> {
+    let pairs = text.as_encoded_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.map(byte).collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod backend;
 mod buffer;
 mod confine;
 mod directory;
+mod disk;
 mod exit;
 mod failure;
 mod far;

@@ -1,12 +1,13 @@
 //! From the command line to the server.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Cursor, Read};
 use std::process::ExitCode;
 
 use rustix::fs::FileType;
 
 use crate::args::{Command, Options, USAGE, parse};
+use crate::disk;
 use crate::exit::Exit;
 use crate::serve::serve;
 
@@ -50,8 +51,16 @@ fn run(options: &Options) -> Exit {
     let is_pipe = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo;
     let pipe = rustix::fs::fstat(&output).is_ok_and(is_pipe);
     let pipe = pipe.then(|| output.try_clone().ok()).flatten();
+    if options.usb {
+        let (exit, reason) = disk::run(input, output, options);
+        if let Some(reason) = reason {
+            eprintln!("nacre-helper: {reason}");
+        }
+        return exit;
+    }
     // Small frames share a read; the bodies of large ones go around this buffer.
     let input = BufReader::with_capacity(4096, input);
+    let input = Cursor::new(options.hello.clone()).chain(input);
     let (exit, reason) = serve(input, output, pipe.map(Into::into), options);
     if let Some(reason) = reason {
         eprintln!("nacre-helper: {reason}");

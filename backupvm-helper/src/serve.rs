@@ -37,7 +37,7 @@ const LANE_QUEUE: usize = 16;
 const STACK: usize = 256 * 1024;
 
 /// Why the input ended.
-enum End {
+pub(crate) enum End {
     Bye(u32),
     Input,
     Broken(String),
@@ -119,7 +119,7 @@ fn finish<W: Write>(output: &Output<W>, end: End) -> (Exit, Option<String>) {
     }
 }
 
-fn read_hello(input: &mut impl Read) -> Result<(u32, HelloRequest), End> {
+pub(crate) fn read_hello(input: &mut impl Read) -> Result<(u32, HelloRequest), End> {
     let header = read_header(input)?;
     if header.kind != Kind::Hello {
         return Err(Malformed("the first frame is not a hello").into());

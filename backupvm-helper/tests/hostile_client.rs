@@ -49,10 +49,7 @@ impl Answers {
 fn converse(base: &Path, input: impl Read + Send) -> (Exit, Vec<(u32, Reply)>) {
     let options = Options {
         bases: vec![base.to_owned()],
-        append_only: false,
-        ssh: false,
-        ssh_options: Vec::new(),
-        confine: false,
+        ..Options::default()
     };
     let answers = Answers::default();
     let (exit, _) = serve(input, answers.clone(), None, &options);

@@ -26,10 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
     input.extend_from_slice(bytes);
     let options = Options {
         bases: vec![place.path().to_owned()],
-        append_only: false,
-        ssh: false,
-        ssh_options: Vec::new(),
-        confine: false,
+        ..Options::default()
     };
     serve(Cursor::new(input), std::io::sink(), None, &options);
     let entries = std::fs::read_dir(place.path()).expect("the folder");

@@ -19,7 +19,7 @@ const QREXEC_OPTIONS: [&str; 2] = ["-w", "60"];
 /// The programs that lead to other places, and how long to wait there.
 ///
 /// Every constructor gives a `Launch` for `store::open`. Names of qubes and hosts must have passed the command line's
-/// checks: a qube's name is here part of an argument, and nothing else is; hosts and paths travel in the hello and
+/// checks: a qube's name is here part of an argument, and nothing else is; hosts, UUIDs and paths travel in the hello and
 /// are checked again by the helper.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -76,6 +76,18 @@ impl Route {
         self.service(qube, ssh_locator(host, path), create)
     }
 
+    /// `qubes-usb://qube/UUID[/path]`: a disk that is attached to a running qube. The client's `close` must succeed before
+    /// the disk is detached: only then is it unmounted.
+    pub fn qube_usb(&self, qube: &str, uuid: &str, path: Option<&str>, create: bool) -> Launch {
+        // From dom0 any user may be named; the helper needs root to mount, and drops it before it serves.
+        self.service_as(qube, "root", "usb", usb_locator(uuid, path), create)
+    }
+
+    /// `usb:UUID[/path]`: a disk of this machine. Needs root.
+    pub fn usb(&self, uuid: &str, path: Option<&str>, create: bool) -> Result<Launch, StoreError> {
+        self.local(["--usb"], usb_locator(uuid, path), create)
+    }
+
     fn local<A: Into<OsString>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
@@ -98,8 +110,19 @@ impl Route {
     }
 
     fn service(&self, qube: &str, locator: Locator, create: bool) -> Launch {
+        self.service_as(qube, "DEFAULT", "", locator, create)
+    }
+
+    fn service_as(
+        &self,
+        qube: &str,
+        user: &str,
+        argument: &str,
+        locator: Locator,
+        create: bool,
+    ) -> Launch {
         let mut arguments = self.qrexec_options.clone();
-        let call = format!("DEFAULT:QUBESRPC {SERVICE}+ dom0");
+        let call = format!("{user}:QUBESRPC {SERVICE}+{argument} dom0");
         arguments.extend(["-d".into(), qube.into(), call.into()]);
         Launch {
             program: self.qrexec_client.clone(),
@@ -119,6 +142,13 @@ fn bytes(path: Option<&str>) -> Vec<u8> {
 fn ssh_locator(host: &str, path: Option<&str>) -> Locator {
     Locator::Ssh {
         host: host.as_bytes().to_vec(),
+        path: bytes(path),
+    }
+}
+
+fn usb_locator(uuid: &str, path: Option<&str>) -> Locator {
+    Locator::Usb {
+        uuid: uuid.as_bytes().to_vec(),
         path: bytes(path),
     }
 }
