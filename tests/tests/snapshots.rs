@@ -5,6 +5,9 @@
     reason = "in a test, a panic is how a surprise is reported"
 )]
 
+#[path = "pruning/recount.rs"]
+mod recount;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -330,6 +333,7 @@ impl Model {
                 self.desk
                     .archive
                     .send(vec![Box::new(taken)], &options(), &stop);
+                recount::recount(&self.desk.archive.open());
             }
             _ => {}
         }
@@ -337,6 +341,7 @@ impl Model {
 
     fn send(&mut self) {
         let (report, _) = self.desk.send();
+        recount::recount(&self.desk.archive.open());
         let now = self.desk.pool.content("v");
         let read = self.desk.archive.sessions_of("v");
         if let Some((seq, _)) = report.session {
