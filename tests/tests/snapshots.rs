@@ -164,7 +164,9 @@ fn a_patch_stands_on_a_whole_chunk_and_takes_older_changes_along() {
 fn a_rotten_snapshot_makes_no_patch() {
     let desk = Desk::with_volume(8);
     desk.send();
-    desk.pool.spoil_snapshot("v", 2 * CHUNK + 9 * BLOCK);
+    // What changed is rotten in one chunk; in the other the rot lies where nothing changed and the old content is known without it.
+    desk.pool.spoil_snapshot("v", 2 * CHUNK + 50);
+    desk.pool.spoil_snapshot("v", 4 * CHUNK + 9 * BLOCK);
     desk.pool.write("v", 2 * CHUNK, &[1; 10]);
     desk.pool.write("v", 4 * CHUNK, &[1; 10]);
     desk.send();

@@ -57,8 +57,8 @@ pub enum Look {
     Only {
         /// The chunks.
         chunks: ChunkRanges,
-        /// Bytes that the storage says may have changed; for an estimate.
-        changed: u64,
+        /// The bytes that the storage says may have changed.
+        changed: Arc<Ranges>,
     },
 }
 
@@ -112,7 +112,7 @@ pub fn look(
     let chunks = chunks.as_slice().iter();
     Ok(Look::Only {
         chunks: chunks.map(|range| range.start..range.end).collect(),
-        changed: bytes.total(),
+        changed: Arc::new(bytes),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Stores a chunk as the few blocks by which it differs from what the archive has of it, where that pays (DESIGN 4.2).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nacre_core::hash::ChunkIdKey;
@@ -7,16 +8,20 @@ use nacre_core::node::patch::{self, PatchPlan};
 use nacre_core::node::{ChunkEntry, ChunkFormat};
 use nacre_core::seal::{Encoder, ItemBuffer};
 
-use crate::joints::{AlignedBuffer, FrozenVolume};
+use crate::joints::{AlignedBuffer, FrozenVolume, Ranges};
 
 /// After so many chunks in a row that made no patch …
 const PATIENCE: u32 = 32;
 /// … only every so manieth old chunk is still read and compared: where much is written anew, that would only double the reading.
 const SAMPLE: u32 = 8;
+/// Patches are made of blocks of this size.
+const BLOCK: u64 = patch::BLOCK as u64;
 
 /// The old content of one volume's chunks, for the workers.
 pub struct Before<'v> {
     frozen: &'v dyn FrozenVolume,
+    /// What the storage says may have changed since.
+    changed: Arc<Ranges>,
     format: ChunkFormat,
     /// Chunks in a row without a patch. Only a measure of what to expect: exact order between threads does not matter.
     in_vain: AtomicU32,
@@ -24,12 +29,41 @@ pub struct Before<'v> {
 
 impl<'v> Before<'v> {
     /// What the snapshot held to which the change map of `frozen` leads back.
-    pub fn new(frozen: &'v dyn FrozenVolume, format: ChunkFormat) -> Self {
+    pub fn new(frozen: &'v dyn FrozenVolume, changed: Arc<Ranges>, format: ChunkFormat) -> Self {
         Self {
             frozen,
+            changed,
             format,
             in_vain: AtomicU32::new(0),
         }
+    }
+
+    /// Puts the old content into `chunk`, which begins at `offset` and holds the new one: only what may have changed is read. Whether that
+    /// makes the old chunk is for its id to tell, not for the storage. `false`: the old content is not at hand.
+    fn put_back(&self, offset: u64, chunk: &mut [u8]) -> bool {
+        let end = offset.saturating_add(chunk.len() as u64);
+        let ranges = self.changed.as_slice();
+        let first = ranges.partition_point(|range| range.end <= offset);
+        let here = ranges.get(first..).unwrap_or_default().iter();
+        let mut done = offset;
+        for range in here.take_while(|range| range.start < end) {
+            // In whole blocks, as direct reads want them; two ranges may share one.
+            let start = (range.start.max(offset) / BLOCK * BLOCK).max(done);
+            let stop = range.end.min(end).next_multiple_of(BLOCK).min(end);
+            let place = |at: u64| usize::try_from(at - offset).unwrap_or(usize::MAX);
+            if start >= stop {
+                continue;
+            }
+            let Some(part) = chunk.get_mut(place(start)..place(stop)) else {
+                return false;
+            };
+            // Whether it cannot be read or is not there any more: stored whole, the chunk is as safe as ever.
+            if !self.frozen.read_before(start, part).unwrap_or(false) {
+                return false;
+            }
+            done = stop;
+        }
+        true
     }
 
     fn worth_trying(&self) -> bool {
@@ -98,8 +132,8 @@ impl Patcher {
         let old = self.old.get_or_insert_with(|| AlignedBuffer::new(length));
         let old = old.get_mut(..length)?;
         let offset = change.number.checked_mul(length as u64)?;
-        // Whether it cannot be read or is not there any more: stored whole, the chunk is as safe as ever.
-        if !before.frozen.read_before(offset, old).unwrap_or(false) {
+        old.copy_from_slice(change.content);
+        if !before.put_back(offset, old) {
             return None;
         }
         // A rotten or altered snapshot must not poison the backup: a patch over anything but the archive's own content would.

@@ -13,11 +13,12 @@ use super::draft::{Compared, Draft};
 use super::failure::Sticky;
 use super::feed::{Feed, Step};
 use super::packer::Packer;
+use super::patcher::Before;
 use super::pipeline::{Parts, Pipeline, orders};
 use super::report::{SendReport, VolumeOutcome, VolumeReport};
 use super::worker::{Done, Owner};
 use crate::archive::{Archive, Dedup, Error, KnownEntries, Result};
-use crate::joints::{Activity, Clock, Counts, FrozenVolume, Monitor, Progress, Task};
+use crate::joints::{Activity, Clock, Counts, FrozenVolume, Monitor, Progress, Ranges, Task};
 
 /// Bytes that one job holds, unless a chunk is larger.
 const JOB_SIZE: usize = 1 << 20;
@@ -218,15 +219,16 @@ impl<'a> Run<'a, '_> {
             volume: volume.name().to_owned(),
             total: Some(to_look_at),
         });
-        let result = match look {
-            Look::Only { changed, .. } if self.options.dry_run => {
-                self.estimate(to_look_at, changed);
+        let changed = match look {
+            Look::Only { changed, .. } => Some(changed),
+            Look::Everything(_) => None,
+        };
+        let result = match &changed {
+            Some(changed) if self.options.dry_run => {
+                self.estimate(to_look_at, changed.total());
                 Ok(())
             }
-            _ => {
-                let patches = matches!(look, Look::Only { .. });
-                self.feed(volume, &compared, chunks, patches)
-            }
+            _ => self.feed(volume, &compared, chunks, changed),
         };
         let outcome = match result {
             Ok(()) => self.draft.close_volume(self.options.send_unchanged),
@@ -301,15 +303,16 @@ impl<'a> Run<'a, '_> {
         volume: &'a dyn FrozenVolume,
         compared: &Compared,
         chunks: ChunkRanges,
-        patches: bool,
+        changed: Option<Arc<Ranges>>,
     ) -> Result<()> {
         let ids = self.archive.chunk_ids(compared.domain);
         let owner = Owner::new(compared.volume, self.draft.seq(), ids);
         let owner = owner.with_dedup(self.dedup.clone());
-        let owner = Arc::new(if patches {
-            owner.with_patches(volume, self.archive.format())
-        } else {
-            owner
+        let owner = Arc::new(match changed {
+            Some(changed) => {
+                owner.with_patches(Before::new(volume, changed, self.archive.format()))
+            }
+            None => owner,
         });
         let chunk_size = self.archive.chunk_size() as u64;
         let known = KnownEntries::new(self.archive.nodes(), &compared.base, Arc::clone(&chunks));

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender};
 use nacre_core::entropy::Entropy;
 use nacre_core::hash::ChunkIdKey;
 use nacre_core::ids::{ChunkId, ChunkNumber, SessionSeq, VolumeId};
-use nacre_core::node::{ChunkEntry, ChunkFormat, Patched};
+use nacre_core::node::{ChunkEntry, Patched};
 use nacre_core::pack::DirectoryEntry;
 use nacre_core::place::Place;
 use nacre_core::seal::{Encoder, ItemBuffer, ItemKind, Sealer};
@@ -18,7 +18,7 @@ use super::patcher::{Before, Change, Patcher};
 use super::sender::Order;
 use super::zero::is_zero;
 use crate::archive::Dedup;
-use crate::joints::{AlignedBuffer, FrozenVolume};
+use crate::joints::AlignedBuffer;
 
 /// For whom chunks are stored: goes with each job.
 pub struct Owner<'v> {
@@ -48,9 +48,9 @@ impl<'v> Owner<'v> {
 
     /// Stores patches where they pay.
     #[must_use]
-    pub fn with_patches(self, frozen: &'v dyn FrozenVolume, format: ChunkFormat) -> Self {
+    pub fn with_patches(self, before: Before<'v>) -> Self {
         Self {
-            before: Some(Before::new(frozen, format)),
+            before: Some(before),
             ..self
         }
     }

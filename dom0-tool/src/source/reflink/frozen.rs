@@ -7,8 +7,7 @@ use super::delta::{Side, delta};
 use super::identity::Difference;
 use super::shelf::{Held, Shelf};
 use crate::joints::{Changes, FrozenVolume, Ranges, SourceError, VolumeRange};
-use crate::source::goal::read_or_zeros;
-use crate::source::{Links, PlainVolume, storage_error};
+use crate::source::{Links, PlainVolume};
 
 /// A snapshot being read. Dropped before `committed`, it goes, and so do what earlier runs that crashed have left.
 pub struct ReflinkVolume {
@@ -21,15 +20,28 @@ pub struct ReflinkVolume {
     left: Vec<u64>,
     /// Those among them that a session was compared with: they stay unless this one replaces them.
     asked: Mutex<BTreeSet<u64>>,
-    before: Mutex<Option<Before>>,
+    before: Mutex<Option<Arc<Before>>>,
     is_kept: bool,
 }
 
 /// The snapshot that was asked for last.
 struct Before {
     held: Held,
+    /// Its content, to be read past the page cache.
+    content: PlainVolume,
     /// What changed between the snapshot asked for and this one, which stands for it.
     altered: Ranges,
+}
+
+impl Before {
+    fn open(held: Held, altered: Ranges) -> Result<Self, SourceError> {
+        let content = PlainVolume::open("", &held.path)?;
+        Ok(Self {
+            held,
+            content,
+            altered,
+        })
+    }
 }
 
 impl ReflinkVolume {
@@ -103,19 +115,14 @@ impl ReflinkVolume {
         let mut others = self.shelf.others(&self.local, number).map_err(in_words)?;
         let exact = |held: &Held| held.identity.as_bytes() == identity;
         if let Some(at) = others.iter().position(exact) {
-            return Ok(Before {
-                held: others.swap_remove(at),
-                altered: Ranges::new(),
-            });
+            return Before::open(others.swap_remove(at), Ranges::new()).map_err(in_words);
         }
         for at in 0..others.len() {
             let here = others[at].identity.as_bytes();
             let chain = self.links.between(&self.local, identity, here);
             if let Some(ranges) = chain.map_err(in_words)? {
-                return Ok(Before {
-                    held: others.swap_remove(at),
-                    altered: Ranges::of(&ranges),
-                });
+                let altered = Ranges::of(&ranges);
+                return Before::open(others.swap_remove(at), altered).map_err(in_words);
             }
         }
         Err(why_not(identity, &self.held, &others))
@@ -166,7 +173,7 @@ impl FrozenVolume for ReflinkVolume {
             Ok((before, ranges)) => {
                 let all = ranges.union(&before.altered).clip(self.size());
                 lock(&self.asked).insert(before.held.number);
-                *lock(&self.before) = Some(before);
+                *lock(&self.before) = Some(Arc::new(before));
                 Changes::Ranges(all.into_vec())
             }
             Err(why) => Changes::Everything(why),
@@ -174,17 +181,15 @@ impl FrozenVolume for ReflinkVolume {
     }
 
     fn read_before(&self, offset: u64, buffer: &mut [u8]) -> Result<bool, SourceError> {
-        let before = lock(&self.before);
-        let Some(before) = before.as_ref() else {
+        // Several threads read at the same time.
+        let Some(before) = lock(&self.before).clone() else {
             return Ok(false);
         };
         let end = offset.saturating_add(buffer.len() as u64);
         if before.altered.touches(offset, end) {
             return Ok(false);
         }
-        let place = &before.held.path;
-        read_or_zeros(&before.held.file, offset, buffer)
-            .map_err(|error| storage_error(&place.display().to_string(), error))?;
+        before.content.read_at(offset, buffer)?;
         Ok(true)
     }
 
