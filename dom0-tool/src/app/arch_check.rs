@@ -6,7 +6,7 @@ use super::opening::{open_archive, open_to_write};
 use super::selection::wish;
 use super::world::World;
 use crate::archive::{Archive, Error, Result, Wish};
-use crate::cli::{ArchCheck, DataSlice, Exit, VolumeName};
+use crate::cli::{ArchCheck, CheckAction, DataSlice, Exit, VolumeName};
 use crate::entry;
 use crate::joints::Level;
 use crate::maintain::{self, Books, CheckOptions, CheckReport, CheckWatch, From, LostRange, Slice};
@@ -14,15 +14,61 @@ use crate::report::{ascii_line, text};
 
 /// Looks for damage.
 pub fn run(world: &World<'_>, wanted: &ArchCheck) -> Result<Exit> {
-    if wanted.repair {
-        let (mut archive, _lock) = open_to_write(world, "arch-check --repair")?;
-        return super::repair::run(world, &mut archive, wanted);
+    match wanted.action {
+        CheckAction::Repair => {
+            let (mut archive, _lock) = open_to_write(world, "arch-check --repair")?;
+            return super::repair::run(world, &mut archive, wanted);
+        }
+        CheckAction::Clean => return clean(world),
+        CheckAction::UpgradeFormat => return upgrade(world),
+        CheckAction::Look => {}
     }
     let archive = open_archive(world)?;
     let options = options(world, &archive, wanted)?;
     let report = maintain::check(&archive, &options, watch(world))?;
     tell(world, &report);
     Ok(exit(&report))
+}
+
+/// Removes packs that belong to nothing: first a head says so, then they go.
+fn clean(world: &World<'_>) -> Result<Exit> {
+    let (mut archive, _lock) = open_to_write(world, "arch-check --clean")?;
+    let orphans = archive.orphans()?;
+    let bytes = orphans.iter().map(|orphan| orphan.size).sum();
+    let what = format!(
+        "{} of {}",
+        text::count(orphans.len(), "pack", "packs"),
+        text::size(bytes)
+    );
+    if orphans.is_empty() {
+        world
+            .monitor()
+            .note("There is nothing that an interrupted run left.");
+    } else if world.common.dry_run {
+        world
+            .monitor()
+            .note(&format!("would remove {what} that belong to no session"));
+        return Ok(Exit::Done);
+    } else {
+        archive.give_up_orphans(&orphans, world.clock())?;
+        world
+            .monitor()
+            .note(&format!("{what} belong to no session and go"));
+    }
+    if !world.common.dry_run {
+        // Also what a freeing that was cut short has left.
+        super::prune::free(world, &mut archive)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// There is one version of the format yet. A later one is written by the first commit after its flag is set in the header, which belongs here.
+fn upgrade(world: &World<'_>) -> Result<Exit> {
+    open_archive(world)?;
+    world.monitor().note(
+        "The archive has version 1 of the format, the only one there is: there is nothing to do.",
+    );
+    Ok(Exit::Done)
 }
 
 /// How a check ends that found this.

@@ -33,9 +33,9 @@ pub use local::{
 };
 pub use request::Rules as PruneRules;
 pub use request::{
-    Add, ArchCheck, ArchInit, Common, Deduplicate, Delete, Diff, Goal, Invocation, Key, List,
-    Listing, Monitor, OneVolume, Prune, Receive, Rename, Request, Selection, Send, SessionAction,
-    SessionChange, SnapshotUse, Verbosity, Verify, Which, WriteMode,
+    Add, ArchCheck, ArchInit, CheckAction, Common, Deduplicate, Delete, Diff, Goal, Invocation,
+    Key, List, Listing, Monitor, OneVolume, Prune, Receive, Rename, Request, Selection, Send,
+    SessionAction, SessionChange, SnapshotUse, Verbosity, Verify, Which, WriteMode,
 };
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};
 pub use slice::DataSlice;

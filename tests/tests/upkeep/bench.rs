@@ -181,6 +181,24 @@ impl Bench {
         }
     }
 
+    /// Forgets the oldest session of a volume and frees what only it needed. The answer is its name.
+    pub fn try_prune_oldest(&mut self, name: &str) -> Result<Option<String>, Error> {
+        self.clock.advance(60);
+        let mut archive = self.try_open()?;
+        let Some(id) = archive.head().volume(name).map(|volume| volume.id) else {
+            return Ok(None);
+        };
+        let sessions = archive.sessions()?;
+        let Some((seq, session, _)) = sessions.of_volume(id).next() else {
+            return Ok(None);
+        };
+        let session = session.name.to_string();
+        archive.prune(&[(seq, [id].into())].into(), &self.clock)?;
+        archive.free()?;
+        self.model.remove(&(name.to_owned(), session.clone()));
+        Ok(Some(session))
+    }
+
     /// Every version that the archive lists, with what comes back and which ranges do not.
     pub fn versions(&self) -> Result<BTreeMap<Key, Came>, Error> {
         let archive = self.try_open()?;

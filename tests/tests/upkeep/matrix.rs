@@ -44,6 +44,7 @@ enum Command {
     Check,
     Receive,
     Send,
+    Prune,
     Repair,
 }
 
@@ -66,12 +67,13 @@ const DAMAGES: [Damage; 7] = [
     Damage::Swap,
     Damage::OldVersion,
 ];
-const COMMANDS: [Command; 6] = [
+const COMMANDS: [Command; 7] = [
     Command::List,
     Command::Verify,
     Command::Check,
     Command::Receive,
     Command::Send,
+    Command::Prune,
     Command::Repair,
 ];
 
@@ -293,6 +295,7 @@ fn meet(bench: &mut Bench, command: Command, untouched: bool) -> Result<&'static
                 Err(error) => noticed(error),
             }
         }
+        Command::Prune => prune(bench).unwrap_or_else(noticed),
         Command::Repair => match bench.repair(&[], false) {
             Ok(report) => {
                 let again = bench.check(true).map_err(|error| error.to_string())?;
@@ -315,6 +318,20 @@ fn meet(bench: &mut Bench, command: Command, untouched: bool) -> Result<&'static
             Err(error) => noticed(error),
         },
     }
+}
+
+fn prune(bench: &mut Bench) -> Result<Result<&'static str, String>, Error> {
+    let pruned = bench.try_prune_oldest("hit")?;
+    let versions = bench.versions()?;
+    let wrong = versions.iter().find(|(key, (came, lost))| {
+        lost.is_empty() && bench.model.get(*key).is_some_and(|sent| sent != came)
+    });
+    Ok(match wrong {
+        Some((key, _)) => Err(format!("{key:?} is wrong after a prune")),
+        None if pruned.is_none() => Err("nothing to prune".to_owned()),
+        None if versions.values().any(|(_, lost)| !lost.is_empty()) => Ok("named"),
+        None => Ok("unharmed"),
+    })
 }
 
 #[test]

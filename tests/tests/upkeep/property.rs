@@ -187,6 +187,11 @@ fn one(whole: &Bench, seed: u64) {
     if !sessions_lost {
         assert_eq!(versions.len(), bench.model.len(), "{what}");
     }
+    life_goes_on(&mut bench, &what, &again);
+}
+
+/// What must still work after a repair.
+fn life_goes_on(bench: &mut Bench, what: &str, again: &CheckReport) {
     // Life goes on: the same content heals the newest version, new content is stored.
     let contents: Vec<(String, Vec<u8>)> = VOLUMES
         .iter()
@@ -214,6 +219,24 @@ fn one(whole: &Bench, seed: u64) {
             newest.1.1.is_empty() && newest.1.0 == *content,
             "{what}: {name}"
         );
+    }
+    // And it can be pruned; what else was whole is whole.
+    let whole: Vec<Key> = versions
+        .iter()
+        .filter(|(_, (_, lost))| lost.is_empty())
+        .map(|(key, _)| key.clone())
+        .collect();
+    let pruned = bench.try_prune_oldest("three").unwrap().unwrap();
+    let versions = bench.versions().unwrap();
+    for key in whole
+        .iter()
+        .filter(|key| **key != ("three".to_owned(), pruned.clone()))
+    {
+        let (came, lost) = &versions[key];
+        assert!(lost.is_empty(), "{what}: {key:?}");
+        if let Some(sent) = bench.model.get(key) {
+            assert!(came == sent, "{what}: {key:?}");
+        }
     }
     let last = bench.check(true).unwrap();
     assert!(!last.is_damaged(), "{what}: {last:?}");

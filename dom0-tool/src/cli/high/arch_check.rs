@@ -3,7 +3,7 @@
 use super::{Meaning, common, once, one_session};
 use crate::cli::error::UsageError;
 use crate::cli::low;
-use crate::cli::request::{ArchCheck, Common, Request};
+use crate::cli::request::{ArchCheck, CheckAction, Common, Key, Request};
 use crate::cli::slice::DataSlice;
 
 pub(super) fn arch_check(low: low::ArchCheck) -> Meaning {
@@ -12,11 +12,22 @@ pub(super) fn arch_check(low: low::ArchCheck) -> Meaning {
         dry_run: low.dry_run,
         ..common(low.place, low.unlock)?
     };
-    if !low.repair && (low.dry_run || !low.import_other_from.is_empty()) {
+    let switches = [low.repair, low.clean, low.change_uuid, low.upgrade_format];
+    if switches.iter().filter(|switch| **switch).count() > 1 {
         return Err(UsageError::new(
-            "--dry-run and --import-other-from belong to --repair",
-            "add --repair, or leave them out: without it nothing is changed",
+            "--repair, --clean, --change-uuid and --upgrade-format are done one by one",
+            "give one of them",
         ));
+    }
+    let nothing_is_done = low.dry_run && !low.repair && !low.clean;
+    if nothing_is_done || !low.repair && !low.import_other_from.is_empty() {
+        return Err(UsageError::new(
+            "--dry-run belongs to --repair and --clean, --import-other-from to --repair",
+            "add one of these, or leave it out: the check alone changes nothing",
+        ));
+    }
+    if low.change_uuid {
+        return Ok((common, Request::Key(Key::ChangeUuid)));
     }
     let volumes = once(low.volumes);
     if low.repair && (!volumes.is_empty() || !low.volex.is_empty() || low.session.is_some()) {
@@ -33,7 +44,12 @@ pub(super) fn arch_check(low: low::ArchCheck) -> Meaning {
             None => None,
             some => Some(one_session(some)?),
         },
-        repair: low.repair,
+        action: match switches {
+            [true, ..] => CheckAction::Repair,
+            [_, true, ..] => CheckAction::Clean,
+            [.., true] => CheckAction::UpgradeFormat,
+            _ => CheckAction::Look,
+        },
         imports: low.import_other_from,
     };
     Ok((common, Request::ArchCheck(request)))

@@ -11,6 +11,7 @@ use crate::cli::volume::{Import, VolumeName};
 
 /// `arch-check`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // Each is a switch of the command line.
 pub struct ArchCheck {
     /// Look at these volumes only [default: all]
     #[arg(value_name = "VOLUME")]
@@ -31,7 +32,16 @@ pub struct ArchCheck {
     /// With --repair: look for lost content in this file or device: 'VOLUME:|:PATH'; may be repeated
     #[arg(long, value_name = "IMPORT")]
     pub import_other_from: Vec<Import>,
-    /// With --repair: say what would be done, and change nothing
+    /// Remove what interrupted runs left in the store and no session needs
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "clean")]
+    pub clean: bool,
+    /// Give a copied archive an identity of its own, as `key change-uuid` does
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "change_uuid")]
+    pub change_uuid: bool,
+    /// Bring the archive to the newest version of the format
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "upgrade_format")]
+    pub upgrade_format: bool,
+    /// With --repair and --clean: say what would be done, and change nothing
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "dry_run")]
     pub dry_run: bool,
     /// Threads that decrypt and unpack [default: one for each processor]

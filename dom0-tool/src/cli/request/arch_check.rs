@@ -4,6 +4,19 @@ use crate::cli::session::SessionPoint;
 use crate::cli::slice::DataSlice;
 use crate::cli::volume::{Import, VolumeName};
 
+/// What `arch-check` does besides looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckAction {
+    /// Nothing.
+    Look,
+    /// Mend what was found.
+    Repair,
+    /// Remove what interrupted runs left; nothing is looked at.
+    Clean,
+    /// Bring the archive to the newest format; nothing is looked at.
+    UpgradeFormat,
+}
+
 /// Look for damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchCheck {
@@ -15,8 +28,8 @@ pub struct ArchCheck {
     pub data: Option<DataSlice>,
     /// The session to begin with; `None`: all.
     pub session: Option<SessionPoint>,
-    /// Mend what was found.
-    pub repair: bool,
+    /// What is done besides looking.
+    pub action: CheckAction,
     /// Where lost content of volumes may still be.
     pub imports: Vec<Import>,
 }

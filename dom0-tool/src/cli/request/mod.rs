@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use local::{Diff, Goal, Monitor, SnapshotUse};
 pub use prune::{Prune, Rules, Which};
 
-pub use arch_check::ArchCheck;
+pub use arch_check::{ArchCheck, CheckAction};
 
 use crate::cli::domain::DomainWish;
 use crate::cli::keep::{ApDays, AutoPrune};
