@@ -168,7 +168,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(rounds()))]
+    #![proptest_config(ProptestConfig { cases: rounds(), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// A small alphabet makes equal chunks everywhere: in a volume, between volumes, between sessions.
     #[test]
