@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nacre::joints::{PutOutcome, Store, StoreError, StoreErrorKind};
@@ -86,6 +87,13 @@ impl Place for Disk {
     }
 }
 
+/// One test at a time: a namespace that one of them makes holds what another has mounted to look at, and a FUSE file system
+/// that is still held is not mounted anew.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn route() -> Route {
     Route {
         helper: Some(helper_program()),
@@ -107,6 +115,7 @@ fn servers() -> Vec<u32> {
 
 #[test]
 fn a_disk_is_served_without_root_unseen_and_unmounted_at_the_end() {
+    let _turn = alone();
     let test = "a_disk_is_served_without_root_unseen_and_unmounted_at_the_end";
     for (make, kind) in [
         (&["mkfs.ext4", "-q", "-F"][..], "ext4"),
@@ -145,6 +154,7 @@ fn a_disk_is_served_without_root_unseen_and_unmounted_at_the_end() {
 
 #[test]
 fn a_disk_keeps_the_promises_of_a_store() {
+    let _turn = alone();
     let checks: [fn(&Disk); 5] = [
         conformance::an_object_is_read_back_as_written,
         conformance::a_dropped_put_leaves_nothing,
@@ -162,6 +172,7 @@ fn a_disk_keeps_the_promises_of_a_store() {
 
 #[test]
 fn what_is_wrong_with_a_disk_is_told() {
+    let _turn = alone();
     let disk = match Disk::ext4() {
         Ok(disk) => disk,
         Err(why) => skip!("what_is_wrong_with_a_disk_is_told", "{why}"),
@@ -195,6 +206,7 @@ fn what_is_wrong_with_a_disk_is_told() {
 
 #[test]
 fn a_helper_that_is_killed_leaves_the_disk_unmounted_and_what_was_acknowledged() {
+    let _turn = alone();
     let test = "a_helper_that_is_killed_leaves_the_disk_unmounted_and_what_was_acknowledged";
     let disk = match Disk::ext4() {
         Ok(disk) => disk,
@@ -230,6 +242,7 @@ fn a_helper_that_is_killed_leaves_the_disk_unmounted_and_what_was_acknowledged()
 
 #[test]
 fn a_qube_serves_a_disk_as_root_calls_it() {
+    let _turn = alone();
     let (disk, world) = match (Disk::ext4(), QubesWorld::new()) {
         (Ok(disk), Ok(world)) => (disk, world),
         (Err(why), _) | (_, Err(why)) => skip!("a_qube_serves_a_disk_as_root_calls_it", "{why}"),

@@ -158,8 +158,9 @@ fn separate() -> Result<(), Failure> {
     // Deprecated because other flags than this one can make descriptors vanish under other threads.
     #[allow(deprecated)]
     rustix::thread::unshare(UnshareFlags::NEWNS).doing("leave the others' mounts")?;
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", private).doing("keep mounts to myself")?;
+    // Slave, not private: what others unmount shall not live on here, where it would keep their disks busy.
+    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", slave).doing("keep mounts to myself")?;
     match rustix::fs::mkdir(POINT, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(Failure::kernel("make a place for the disk", errno)),
