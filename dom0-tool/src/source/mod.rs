@@ -2,11 +2,13 @@
 
 mod goal;
 mod links;
+mod lvm;
 mod plain;
 mod reflink;
 
 pub use goal::{DeviceGoal, FileGoal};
 pub use links::{Links, check_file as check_links_file};
+pub use lvm::{LvmPool, check_metadata as check_lvm_metadata, check_reports as check_lvm_reports};
 pub use plain::{PlainSource, PlainVolume};
 pub use reflink::ReflinkPool;
 
@@ -29,11 +31,10 @@ pub fn open_pool(
         let pool = ReflinkPool::open(Path::new(place), archive, Links::new(state))?;
         return Ok(Box::new(pool));
     }
-    let detail = if place.split('/').filter(|part| !part.is_empty()).count() == 2 {
-        "LVM thin pools are not supported yet"
-    } else {
-        "give a folder that begins with /, or a thin pool as vg/pool"
-    };
+    if place.split('/').filter(|part| !part.is_empty()).count() == 2 {
+        return Ok(Box::new(LvmPool::open(place, archive, state)?));
+    }
+    let detail = "give a folder that begins with /, or a thin pool as vg/pool";
     Err(SourceError::new(
         SourceErrorKind::NoSnapshots,
         place,

@@ -1,25 +1,27 @@
-//! LVM thin pools, in a real kernel.
-#![allow(clippy::unwrap_used)] // Failing loudly is what these are for.
+//! LVM thin pools, in a real kernel: one boot for all.
+#![allow(clippy::unwrap_used, clippy::panic)] // Failing loudly is what these are for.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::large_stack_arrays
+)] // Small numbers, known here.
+
+mod bench;
+mod delta;
+mod goals;
+mod lab;
+mod metadata;
+mod snapshots;
 
 use nacre_tests::LabKernel;
 
 #[test]
 fn thin_pools_in_a_real_kernel() {
     LabKernel::new()
-        .disk("4G")
+        .disk("5G")
+        .disk("40G")
         .needs("lvm")
         .needs("thin_delta")
-        .seconds(600)
+        .seconds(900)
         .run_ignored_tests("thin_pools_in_a_real_kernel");
-}
-
-#[test]
-#[ignore = "started by thin_pools_in_a_real_kernel"]
-fn the_lab_kernel_has_thin_pools_and_the_disk() {
-    let targets = std::process::Command::new("dmsetup")
-        .arg("targets")
-        .output()
-        .unwrap();
-    assert!(String::from_utf8_lossy(&targets.stdout).contains("thin-pool"));
-    assert!(std::path::Path::new("/dev/ubda").exists());
 }
