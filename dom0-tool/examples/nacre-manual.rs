@@ -27,7 +27,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn write(folder: &Path) -> io::Result<()> {
+/// Writes everything below `folder`.
+pub fn write(folder: &Path) -> io::Result<()> {
     let (man, completions) = (folder.join("man"), folder.join("completions"));
     fs::create_dir_all(&man)?;
     fs::create_dir_all(&completions)?;
