@@ -48,6 +48,9 @@ impl Hits {
 
     /// Takes a range out.
     pub fn remove(&mut self, chunks: Range<u64>) {
+        if chunks.is_empty() {
+            return;
+        }
         let touched = self.ranges.range(..chunks.end).rev();
         let touched: Vec<u64> = touched
             .take_while(|(_, hit)| hit.end > chunks.start)
@@ -94,6 +97,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn taking_nothing_out_does_not_cut_a_range_in_two() {
+        let why: Arc<str> = "x".into();
+        let mut hits = Hits::default();
+        hits.add(18..33, &why, false);
+        hits.remove(19..19);
+        assert_eq!(hits.iter().count(), 1);
+    }
 
     proptest! {
         #[test]
