@@ -30,10 +30,18 @@ impl Desk {
     ///
     /// # Panics
     /// If that cannot be done: no test can go on without.
-    #[allow(clippy::expect_used, reason = "a test cannot go on without its folder")]
     pub fn new() -> Self {
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// Lays out a new folder in another one.
+    ///
+    /// # Panics
+    /// If that cannot be done.
+    #[allow(clippy::expect_used, reason = "a test cannot go on without its folder")]
+    pub fn new_in(above: &Path) -> Self {
         let desk = Self {
-            folder: TempDir::new().expect("a temporary folder"),
+            folder: TempDir::new_in(above).expect("a temporary folder"),
         };
         link(&nacre_program(), &desk.path("nacre"))
             .expect("nacre-test-program is built with the tests");
@@ -55,12 +63,13 @@ impl Desk {
 
     /// The same for another archive of the desk.
     pub fn nacre_at(&self, archive: &str, arguments: &[&str]) -> Command {
-        let mut command = self.bare(archive, arguments);
+        let mut command = self.without_key_at(archive, arguments);
         command.arg(format!("--key-file={}", self.path("key").display()));
         command
     }
 
-    fn bare(&self, archive: &str, arguments: &[&str]) -> Command {
+    /// The same without the key file.
+    pub fn without_key_at(&self, archive: &str, arguments: &[&str]) -> Command {
         let store = self.path("store").join(archive);
         let mut command = Command::new(self.path("nacre"));
         command
@@ -100,7 +109,7 @@ impl Desk {
 
     /// Runs a command without the key file.
     pub fn run_without_key(&self, arguments: &[&str]) -> Ended {
-        end(&mut self.bare("archive", arguments))
+        end(&mut self.without_key_at("archive", arguments))
     }
 
     /// The option that sends an image of the desk as a volume.

@@ -6,7 +6,6 @@
 )]
 
 mod emergency;
-mod random;
 mod roundtrip;
 
 use std::fs;
