@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use crate::cli::{
-    Early, Exit, Invocation, Preset, Typed, UsageError, later_option, needless_option,
+    Early, Exit, Invocation, Preset, RETENTION_RULES, Typed, UsageError, later_option,
+    needless_option,
 };
 use crate::config::{self, ConfigError, OptionKind};
 
@@ -42,7 +43,7 @@ fn presets(typed: &Typed) -> Result<(Vec<Preset>, Vec<String>), ConfigError> {
             OptionKind::Unknown
         }
     };
-    let (settings, notices) = config::check(&ini, &kind, &known)?;
+    let (settings, notices) = config::check(&ini, &kind, &known, RETENTION_RULES)?;
     let presets = settings.into_iter().map(|setting| Preset {
         option: setting.key,
         values: setting.values,

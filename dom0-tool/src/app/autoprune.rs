@@ -1,6 +1,6 @@
 //! `send --autoprune`: old sessions make room for the new one.
 //!
-//! What may go is said by `--apdays` alone. The store's word on its free space only decides how much of that goes with `on`: a store that
+//! What may go is said by `--apdays`, or by `--retention` for the volumes that fit there, and by nothing else. The store's word on its free space only decides how much of that goes with `on`: a store that
 //! lies can make it all go that may, or nothing, and never anything else.
 
 use std::collections::BTreeSet;
@@ -10,10 +10,10 @@ use nacre_core::ids::SessionSeq;
 use nacre_core::retention::{Candidate, Policy, plan};
 use nacre_core::session_name::SessionName;
 
-use super::prune::{free, thinning};
+use super::prune::{free, own_rules, rules_of};
 use super::world::World;
 use crate::archive::{Archive, Forgotten, Result, Sessions};
-use crate::cli::{AutoPrune, Send};
+use crate::cli::{AutoPrune, PruneRules, Send};
 use crate::joints::StoreErrorKind;
 use crate::report::text;
 
@@ -81,12 +81,19 @@ fn candidates(
     wanted: &Send,
     now: SessionName,
 ) -> Result<Going> {
-    let policy = Policy {
-        thinning: Some(thinning(wanted.apdays)?),
-        ..Policy::default()
+    let common = PruneRules {
+        thinning: Some(wanted.apdays),
+        ..PruneRules::default()
     };
     let mut forgotten = Forgotten::new();
     for volume in &archive.head().volumes {
+        let own = own_rules(&wanted.retention, &volume.name);
+        let (keep, thinning) = rules_of(own.unwrap_or(&common))?;
+        let policy = Policy {
+            keep,
+            thinning,
+            ..Policy::default()
+        };
         for seq in of_volume(sessions, volume, &policy, now) {
             forgotten.entry(seq).or_default().insert(volume.id);
         }

@@ -15,7 +15,9 @@ use super::opening::{open_to_write, unanswered};
 use super::selection::volumes;
 use super::world::World;
 use crate::archive::{Archive, Error, Forgotten, Freed, Result, Sessions};
-use crate::cli::{ApDays, Exit, KeepSpec, Prune, PruneRules, SessionPoint, SessionSelector, Which};
+use crate::cli::{
+    ApDays, Exit, KeepSpec, Prune, PruneRules, RetentionWish, SessionPoint, SessionSelector, Which,
+};
 use crate::entry;
 use crate::joints::KeyPrompt;
 use crate::report::{Align, Table, text};
@@ -43,12 +45,12 @@ pub fn run(world: &World<'_>, wanted: &Prune) -> Result<Exit> {
         (false, false) => Exit::Part,
         (false, true) => return Ok(Exit::Nothing),
     };
-    let policy = policy(wanted)?;
     let clock = world.clock();
     let now = clock.civil(clock.now()).name;
     let mut rows = Vec::new();
     let mut forgotten = Forgotten::new();
     for volume in &found {
+        let policy = policy(wanted, &volume.name)?;
         for (seq, session, verdict) in verdicts(&sessions, volume, wanted, &policy, &now)? {
             let named = !matches!(wanted.which, Which::Rules(_));
             let Some(row) = row(volume, session, &verdict, named) else {
@@ -135,7 +137,8 @@ fn tell(world: &World<'_>, freed: &Freed) {
     }
 }
 
-fn policy(wanted: &Prune) -> Result<Policy> {
+/// What the wish means for a volume.
+fn policy(wanted: &Prune, volume: &str) -> Result<Policy> {
     let mut policy = Policy::default();
     for keep in &wanted.keep {
         match keep {
@@ -148,12 +151,19 @@ fn policy(wanted: &Prune) -> Result<Policy> {
         }
     }
     if let Which::Rules(rules) = &wanted.which {
-        (policy.keep, policy.thinning) = rules_of(rules)?;
+        let own = own_rules(&wanted.retention, volume);
+        (policy.keep, policy.thinning) = rules_of(own.unwrap_or(rules))?;
     }
     Ok(policy)
 }
 
-fn rules_of(rules: &PruneRules) -> Result<(KeepRules, Option<Thinning>)> {
+/// The rules that a volume has of its own: those of the first pattern that it fits.
+pub fn own_rules<'a>(wishes: &'a [RetentionWish], volume: &str) -> Option<&'a PruneRules> {
+    wishes.iter().find_map(|wish| wish.rules_of(volume))
+}
+
+/// Rules as the archive's arithmetic knows them.
+pub fn rules_of(rules: &PruneRules) -> Result<(KeepRules, Option<Thinning>)> {
     let [last, hourly, daily, weekly, monthly, yearly] = rules.counts;
     let keep = KeepRules {
         last,
@@ -168,7 +178,7 @@ fn rules_of(rules: &PruneRules) -> Result<(KeepRules, Option<Thinning>)> {
 }
 
 /// What `--apdays` means.
-pub fn thinning(days: ApDays) -> Result<Thinning> {
+fn thinning(days: ApDays) -> Result<Thinning> {
     let [all_after, after, window, stay] = days.0;
     let thinning = Thinning::new(all_after, after, window, stay);
     thinning.map_err(|error| Error::refused(error.to_string(), ""))

@@ -58,7 +58,7 @@ impl FromStr for DomainWish {
 
 /// Whether a name fits a pattern, in which `*` stands for any characters, also none. Takes each piece at its first place, so the time is bounded
 /// by the product of the lengths.
-fn fits(pattern: &str, name: &str) -> bool {
+pub(super) fn fits(pattern: &str, name: &str) -> bool {
     let Some((front, rest)) = pattern.split_once('*') else {
         return pattern == name;
     };

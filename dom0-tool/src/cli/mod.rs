@@ -14,6 +14,8 @@ mod later;
 mod local;
 mod low;
 mod request;
+mod retention;
+mod rivals;
 mod session;
 mod slice;
 mod target;
@@ -37,6 +39,7 @@ pub use request::{
     Key, List, Listing, Monitor, OneVolume, Prune, Receive, Rename, Request, Selection, Send,
     SessionAction, SessionChange, SnapshotUse, Verbosity, Verify, Which, WriteMode,
 };
+pub use retention::{RETENTION_RULES, RetentionWish};
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};
 pub use slice::DataSlice;
 pub use target::{FileSystemUuid, QubeName, RemotePath, SshHost, Target};

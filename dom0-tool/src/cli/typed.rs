@@ -13,6 +13,7 @@ use super::error::{Early, UsageError};
 use super::high;
 use super::low::Low;
 use super::request::Invocation;
+use super::rivals::beaten;
 
 /// What an ini says about one option.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +25,6 @@ pub struct Preset {
     /// Where it says so: file and line.
     pub place: String,
 }
-
-/// Options of which what was typed beats what the ini says of the others.
-const RIVALS: &[&[&str]] = &[
-    &["quiet", "verbose", "debug"],
-    &["sparse", "sparse-write"],
-    &["local", "vols-from", "local-from", "save-to"],
-];
 
 /// A command line as it was typed: every word is known, its meaning is not.
 #[derive(Debug)]
@@ -162,11 +156,7 @@ impl Typed {
             let arg = args.find(|arg| arg.get_long() == Some(option));
             arg.is_some_and(|arg| kind_of(arg) == self.catalog.kind(option))
         });
-        let rivals = RIVALS.iter().filter(|group| group.contains(&option));
-        let beaten = typed(option)
-            || rivals
-                .flat_map(|group| group.iter())
-                .any(|rival| typed(rival));
+        let beaten = typed(option) || beaten(&self.command, option, typed);
         known && !beaten && !self.negated.contains(option)
     }
 

@@ -30,26 +30,36 @@ pub struct Setting {
 }
 
 /// Sections that have a meaning in a later release, each with the release.
-const LATER_SECTIONS: &[(&str, &str)] = &[("target", "0.4"), ("retention", "0.3")];
+const LATER_SECTIONS: &[(&str, &str)] = &[("target", "0.4")];
 
 /// The section of dedup domains: `PATTERN = DOMAIN`, each as if `--dedup-domain=PATTERN=DOMAIN` had been typed.
 const DEDUP: &str = "dedup";
+
+/// The section of rules: `PATTERN = RULES`, each as if `--retention=PATTERN=RULES` had been typed.
+const RETENTION: &str = "retention";
 
 /// The section of options.
 const DEFAULTS: &str = "var-global-default";
 
 /// Checks every section and key. Yields the settings of `[var-global-default]`, and notices.
-/// `kind` tells what is known of a key, `known` lists all keys for the suggestion.
+/// `kind` tells what is known of a key, `known` lists all keys and `rules` all rules of `[retention]` for the suggestions.
 pub fn check(
     ini: &Ini,
     kind: &dyn Fn(&str) -> OptionKind,
     known: &[&str],
+    rules: &[&str],
 ) -> Result<(Vec<Setting>, Vec<String>), ConfigError> {
     let mut settings = Vec::new();
     let mut notices = Vec::new();
     for section in &ini.sections {
         if section.name == DEDUP {
             settings.extend(section.entries.iter().map(|entry| domain(ini, entry)));
+            continue;
+        }
+        if section.name == RETENTION {
+            for entry in &section.entries {
+                settings.push(retention(ini, entry, rules)?);
+            }
             continue;
         }
         if section.name != DEFAULTS {
@@ -89,6 +99,36 @@ fn domain(ini: &Ini, entry: &Entry) -> Setting {
             .collect(),
         place: place(ini, entry.line),
     }
+}
+
+/// A line of `[retention]` as an option, with the rules of its indented lines. What a rule's value may be is known elsewhere.
+fn retention(ini: &Ini, entry: &Entry, known: &[&str]) -> Result<Setting, ConfigError> {
+    let lines: Vec<&str> = entry
+        .values
+        .iter()
+        .map(|line| line.trim_end_matches([',', ' ', '\t']))
+        .collect();
+    let rules = lines.join(", ");
+    for rule in rules.split(',').map(str::trim) {
+        let end = rule.find(|c: char| c == '=' || c.is_whitespace());
+        let word = rule.get(..end.unwrap_or(rule.len())).unwrap_or_default();
+        if !known.contains(&word) {
+            let remedy = match nearest(word, known.iter().copied()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("the rules are {}", known.join(", ")),
+            };
+            return Err(ConfigError::Line {
+                place: place(ini, entry.line),
+                what: format!("there is no rule {word:?} for {}", entry.key),
+                remedy,
+            });
+        }
+    }
+    Ok(Setting {
+        key: "retention".to_owned(),
+        values: vec![format!("{}={rules}", entry.key)],
+        place: place(ini, entry.line),
+    })
 }
 
 fn place(ini: &Ini, line: usize) -> String {

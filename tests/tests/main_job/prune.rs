@@ -141,3 +141,72 @@ fn a_send_thins_out_old_sessions_before_it_if_it_is_told_to() {
     assert_eq!(desk.done(&["list", "v"]).lines().count(), 4);
     desk.done(&["verify", "v"]);
 }
+
+/// Writes an ini beside the desk's archive; the option that reads it.
+fn ini(desk: &Desk, text: &str) -> String {
+    let path = desk.path("nacre.ini");
+    fs::write(&path, text).unwrap();
+    format!("--config={}", path.display())
+}
+
+/// A command that reads an ini.
+fn with_ini(desk: &Desk, arguments: &[&str], ini: &str) -> nacre_tests::desk::Ended {
+    let mut command = std::process::Command::new(desk.path("nacre"));
+    command
+        .args(arguments)
+        .arg(format!(
+            "--dest=file:{}",
+            desk.path("store/archive").display()
+        ))
+        .arg(format!("--meta-dir={}", desk.path("state").display()))
+        .arg(format!("--key-file={}", desk.path("key").display()))
+        .args(["--unattended", ini]);
+    nacre_tests::desk::end(&mut command)
+}
+
+fn versions(desk: &Desk, volume: &str) -> usize {
+    desk.done(&["list", volume]).lines().count() - 1
+}
+
+#[test]
+fn the_ini_says_what_is_kept_of_which_volume_and_what_is_typed_comes_first() {
+    let desk = desk_with_archive();
+    for round in 0..4 {
+        make_image(&desk, "image", round);
+        for volume in ["vm-work-private", "vm-home-private", "photos", "vault"] {
+            desk.done(&["send", &desk.import(volume, "image")]);
+        }
+    }
+    let text = "[var-global-default]\nkeep-last = 4\n[retention]\nvm-work-* = keep-last 2\nvault = keep-all\nvm-* =\n  keep-last 3\n  keep-yearly 1\n";
+    let file = ini(&desk, text);
+    // A session that is named goes, and nothing else does: no rule of the ini stands against it or adds to it.
+    let list = desk.done(&["list", "photos"]);
+    let oldest = list.lines().nth(1).and_then(|line| line.split(' ').next());
+    let named = format!("--session={}", oldest.unwrap());
+    let done = with_ini(&desk, &["prune", "photos", &named], &file);
+    assert_eq!(done.code, 0, "{done:?}");
+    let counts = |desk: &Desk| {
+        ["vm-work-private", "vm-home-private", "photos", "vault"].map(|v| versions(desk, v))
+    };
+    assert_eq!(counts(&desk), [4, 4, 3, 4]);
+    // Rules that are typed take the section's place.
+    let typed = ["prune", "vm-work-private", "--keep-last=3"];
+    assert_eq!(with_ini(&desk, &typed, &file).code, 0);
+    assert_eq!(counts(&desk), [3, 4, 3, 4]);
+    // Without any the first line that fits counts; the ini's options do for what none fits.
+    let dry = with_ini(&desk, &["prune", "-a", "--dry-run"], &file);
+    assert!(dry.err.contains("would forget 2 sessions"), "{dry:?}");
+    let done = with_ini(&desk, &["prune", "-a"], &file);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(counts(&desk), [2, 3, 3, 4]);
+    // Before a send the same rules hold, and --apdays for the others.
+    let file = ini(&desk, &text.replace("keep-last 2", "keep-last 1"));
+    make_image(&desk, "image", 9);
+    let import = desk.import("photos", "image");
+    let done = with_ini(&desk, &["send", &import, "--autoprune=full"], &file);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(counts(&desk), [1, 3, 4, 4]);
+    for volume in ["vm-work-private", "vm-home-private", "photos", "vault"] {
+        desk.done(&["verify", volume]);
+    }
+}

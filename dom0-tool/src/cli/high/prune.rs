@@ -12,7 +12,7 @@ pub fn prune(low: low::Prune) -> Meaning {
         (Some(_), Some(_)) => {
             return Err(UsageError::new(
                 "--session names what goes, and rules say it too",
-                "give either; --autoprune=off and --keep-daily=0 undo what the ini says",
+                "give either",
             ));
         }
         (session @ Some(_), None) if low.all_before => Which::Before(one_session(session)?),
@@ -24,10 +24,11 @@ pub fn prune(low: low::Prune) -> Meaning {
             ));
         }
         (None, Some(rules)) => Which::Rules(rules),
+        (None, None) if !low.retention.is_empty() => Which::Rules(Rules::default()),
         (None, None) => {
             return Err(UsageError::new(
                 "it is not said which sessions go",
-                "give --session, --autoprune=on, or rules like --keep-daily=7",
+                "give --session, --autoprune=on, or rules like --keep-daily=7; or write [retention] into the ini",
             ));
         }
     };
@@ -38,6 +39,7 @@ pub fn prune(low: low::Prune) -> Meaning {
     let request = Prune {
         selection: selection(low.select)?,
         which,
+        retention: low.retention,
         keep: low.keep,
         force: low.force,
     };

@@ -37,6 +37,7 @@ pub fn send(low: low::Send) -> Meaning {
         remap: low.remap,
         autoprune: low.autoprune.unwrap_or_default(),
         apdays: low.apdays.unwrap_or_default(),
+        retention: low.retention,
     };
     Ok((common, Request::Send(request)))
 }

@@ -4,6 +4,7 @@ use clap::{ArgAction, Args};
 
 use super::{Place, Select, Unlock};
 use crate::cli::keep::{ApDays, AutoPrune, KeepSpec, Span};
+use crate::cli::retention::RetentionWish;
 use crate::cli::session::SessionSelector;
 
 /// `prune`.
@@ -76,6 +77,13 @@ pub struct Prune {
         help_heading = "Which sessions stay; all others go"
     )]
     pub keep_within: Option<Span>,
+    /// Rules for the volumes whose names fit a pattern: PATTERN=RULES, as in vm-work-*=keep-daily 7, keep-within 30d; the first that fits counts
+    #[arg(
+        long,
+        value_name = "RULES",
+        help_heading = "Which sessions stay; all others go"
+    )]
+    pub retention: Vec<RetentionWish>,
     /// Forget without asking
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "force")]
     pub force: bool,

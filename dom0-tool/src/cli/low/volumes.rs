@@ -8,6 +8,7 @@ use clap::{ArgAction, Args};
 use super::{Place, Storage, Unlock};
 use crate::cli::domain::DomainWish;
 use crate::cli::keep::{ApDays, AutoPrune};
+use crate::cli::retention::RetentionWish;
 use crate::cli::session::{SessionSelector, TagId, TagWish};
 use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember, Switch};
 use crate::cli::volume::{Description, Import, VolumeName};
@@ -95,6 +96,9 @@ pub struct Send {
     /// How: all older than A days go (0: none); of those older than B days, each C days keep D [default: 0:62:1:2]
     #[arg(long, value_name = "A:B:C:D")]
     pub apdays: Option<ApDays>,
+    /// Rules for the volumes whose names fit a pattern, instead of --apdays: PATTERN=RULES, as in vm-work-*=keep-daily 7, keep-within 30d
+    #[arg(long, value_name = "RULES")]
+    pub retention: Vec<RetentionWish>,
     /// Say what would be sent, and send nothing
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "dry_run")]
     pub dry_run: bool,

@@ -18,6 +18,7 @@ pub use arch_check::{ArchCheck, CheckAction};
 use crate::cli::domain::DomainWish;
 use crate::cli::keep::{ApDays, AutoPrune};
 use crate::cli::local::Local;
+use crate::cli::retention::RetentionWish;
 use crate::cli::session::{SessionPoint, TagId, TagWish};
 use crate::cli::target::Target;
 use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember};
@@ -194,6 +195,8 @@ pub struct Send {
     pub autoprune: AutoPrune,
     /// Which.
     pub apdays: ApDays,
+    /// Rules that certain volumes have instead of it; the first that fits counts.
+    pub retention: Vec<RetentionWish>,
 }
 
 /// Write volumes back.

@@ -2,6 +2,7 @@
 
 use super::Selection;
 use crate::cli::keep::{ApDays, KeepSpec, Span};
+use crate::cli::retention::RetentionWish;
 use crate::cli::session::{SessionPoint, SessionSelector};
 
 /// Forget sessions of volumes.
@@ -11,6 +12,8 @@ pub struct Prune {
     pub selection: Selection,
     /// Which sessions.
     pub which: Which,
+    /// Rules of certain volumes, of which the first that fits counts instead of `Which::Rules`. Without a meaning where sessions are named.
+    pub retention: Vec<RetentionWish>,
     /// Those that stay all the same.
     pub keep: Vec<KeepSpec>,
     /// Without asking.
