@@ -4,12 +4,14 @@ use serde_json::{Value, json};
 
 use super::opening::{open_archive, open_to_write};
 use super::selection::wish;
-use super::world::World;
+use super::world::{World, civil};
 use crate::archive::{Archive, Error, Result, Wish};
 use crate::cli::{ArchCheck, CheckAction, DataSlice, Exit, VolumeName};
 use crate::entry;
 use crate::joints::Level;
-use crate::maintain::{self, Books, CheckOptions, CheckReport, CheckWatch, From, LostRange, Slice};
+use crate::maintain::{
+    self, Books, CheckOptions, CheckReport, CheckWatch, DataMemory, From, LostRange, Slice,
+};
 use crate::report::{ascii_line, text};
 
 /// Looks for damage.
@@ -36,24 +38,25 @@ fn clean(world: &World<'_>) -> Result<Exit> {
     let orphans = archive.orphans()?;
     let bytes = orphans.iter().map(|orphan| orphan.size).sum();
     let what = format!(
-        "{} of {}",
+        "{} of {} that {} to no session",
         text::count(orphans.len(), "pack", "packs"),
-        text::size(bytes)
+        text::size(bytes),
+        if orphans.len() == 1 {
+            "belongs"
+        } else {
+            "belong"
+        },
     );
     if orphans.is_empty() {
         world
             .monitor()
             .note("There is nothing that an interrupted run left.");
     } else if world.common.dry_run {
-        world
-            .monitor()
-            .note(&format!("would remove {what} that belong to no session"));
+        world.monitor().note(&format!("would remove {what}"));
         return Ok(Exit::Done);
     } else {
         archive.give_up_orphans(&orphans, world.clock())?;
-        world
-            .monitor()
-            .note(&format!("{what} belong to no session and go"));
+        world.monitor().note(&format!("{what}: removed"));
     }
     if !world.common.dry_run {
         // Also what a freeing that was cut short has left.
@@ -156,21 +159,43 @@ pub fn tell(world: &World<'_>, report: &CheckReport) {
         );
     }
     if report.orphans.objects > 0 {
-        world.monitor().note(&format!(
-            "{} of {} belong to no session: an interrupted run left them",
-            text::count(
-                usize::try_from(report.orphans.objects).unwrap_or(usize::MAX),
-                "pack",
-                "packs"
-            ),
-            text::size(report.orphans.bytes),
-        ));
+        let size = text::size(report.orphans.bytes);
+        world.monitor().note(&match report.orphans.objects {
+            1 => format!("1 pack of {size} belongs to no session: an interrupted run left it"),
+            number => {
+                format!("{number} packs of {size} belong to no session: interrupted runs left them")
+            }
+        });
     }
     if world.common.json {
-        entry::show(&ascii_line(&as_json(report)));
+        entry::show(&ascii_line(&as_json(world, report)));
     } else {
         world.monitor().note(&sum(report));
+        if let Some(memory) = memory_text(world, report.memory) {
+            world.monitor().note(&memory);
+        }
     }
+}
+
+/// How old what this machine knows of the data is; `None` where there is no data.
+fn memory_text(world: &World<'_>, memory: DataMemory) -> Option<String> {
+    let DataMemory {
+        packs,
+        never,
+        oldest,
+    } = memory;
+    if packs == 0 {
+        return None;
+    }
+    let since = oldest.map(|seconds| civil(world, seconds));
+    Some(match (never, since) {
+        (0, Some(since)) => format!("All data was read on this machine since {since}."),
+        (never, Some(since)) if never < packs => format!(
+            "Of {}, {never} not read on this machine yet, the others since {since}.",
+            text::count(packs, "pack of data", "packs of data")
+        ),
+        _ => "None of the data was read on this machine by a check of all volumes yet.".to_owned(),
+    })
 }
 
 fn tell_books(world: &World<'_>, books: &Books) {
@@ -217,12 +242,16 @@ fn sum(report: &CheckReport) -> String {
     let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let sessions = text::count(number(report.sessions), "version", "versions");
     let fresh = report.lost.iter().filter(|lost| !lost.known).count();
+    let known = report.lost.len().saturating_sub(fresh);
     let found = if report.is_damaged() {
         format!(
             "DAMAGED: {} lost, {} of the archive's own records",
             text::count(fresh, "range", "ranges"),
             report.index.len()
         )
+    } else if known > 0 {
+        let ranges = text::count(known, "range was", "ranges were");
+        format!("no new damage found; {ranges} lost before")
     } else {
         "no damage found".to_owned()
     };
@@ -233,7 +262,7 @@ fn sum(report: &CheckReport) -> String {
     format!("{sessions} of volumes looked at, {data}: {found}.")
 }
 
-fn as_json(report: &CheckReport) -> Value {
+fn as_json(world: &World<'_>, report: &CheckReport) -> Value {
     let ranges = report.lost.iter().map(|lost| {
         json!({
             "volume": lost.volume,
@@ -265,5 +294,8 @@ fn as_json(report: &CheckReport) -> Value {
         "orphans": {"objects": report.orphans.objects, "bytes": report.orphans.bytes},
         "versions": report.sessions,
         "chunks_read": report.chunks,
+        "data_packs": report.memory.packs,
+        "never_read": report.memory.never,
+        "read_since": report.memory.oldest.map(|seconds| civil(world, seconds)),
     })
 }

@@ -1,12 +1,12 @@
 //! `list`.
 
 use nacre_core::head::Volume;
-use nacre_core::session::Session;
+use nacre_core::session::{Session, SessionVolume};
 
 use super::opening::open_archive;
 use super::selection::{volume, wish};
-use super::world::World;
-use crate::archive::{Archive, Error, Result, Sessions, Wish};
+use super::world::{World, civil};
+use crate::archive::{Archive, Error, Result, Sessions, VerifiedVersions, Wish};
 use crate::cli::{Exit, List, Listing, SessionPoint, Verbosity};
 use crate::entry;
 use crate::joints::sanitise::sanitise;
@@ -16,16 +16,17 @@ use crate::report::{Align, Table, text};
 pub fn run(world: &World<'_>, wanted: &List) -> Result<Exit> {
     let archive = open_archive(world)?;
     let sessions = archive.sessions()?;
+    let verified = Verified::of(world, &archive)?;
     let rows = match &wanted.what {
-        Listing::Volumes => volumes(world, &archive, &sessions),
+        Listing::Volumes => volumes(&archive, &sessions, &verified),
         Listing::Sessions(name) => {
             let volume = volume(&archive, name.as_str())?;
-            of_volume(volume, &sessions, wanted)
+            of_volume(volume, &sessions, wanted, &verified)
         }
-        Listing::Content(point) => content(&archive, &sessions, point, None)?,
+        Listing::Content(point) => content(&archive, &sessions, point, None, &verified)?,
         Listing::VolumeIn(name, point) => {
             let volume = volume(&archive, name.as_str())?;
-            content(&archive, &sessions, point, Some(volume))?
+            content(&archive, &sessions, point, Some(volume), &verified)?
         }
     };
     Ok(if world.common.json {
@@ -33,6 +34,33 @@ pub fn run(world: &World<'_>, wanted: &List) -> Result<Exit> {
     } else {
         entry::show(&rows.text())
     })
+}
+
+/// When versions were last read whole, in a column that is there for programs and with `--verbose`.
+struct Verified<'a> {
+    world: &'a World<'a>,
+    /// `None` without the column.
+    versions: Option<VerifiedVersions>,
+}
+
+impl<'a> Verified<'a> {
+    fn of(world: &'a World<'a>, archive: &Archive) -> Result<Self> {
+        let shown = world.common.json || world.common.verbosity >= Verbosity::Verbose;
+        let versions = shown.then(|| VerifiedVersions::load(archive.memory()));
+        let versions = versions.transpose()?;
+        Ok(Self { world, versions })
+    }
+
+    fn column(&self) -> Option<(&'static str, Align)> {
+        self.versions.as_ref().map(|_| ("VERIFIED", Align::Left))
+    }
+
+    /// The column's cell for a version, or for the lack of one.
+    fn cell(&self, at: Option<&SessionVolume>) -> Option<Cell> {
+        let versions = self.versions.as_ref()?;
+        let time = at.and_then(|at| versions.when(at.volume, &at.root, at.size));
+        Some(Cell::Time(time.map(|time| civil(self.world, time))))
+    }
 }
 
 /// A table whose rows can be printed for people or for programs.
@@ -47,6 +75,8 @@ pub(super) enum Cell {
     Bytes(u64),
     Number(u64),
     List(Vec<String>),
+    /// Local time in the form of session names; `None` for never.
+    Time(Option<String>),
 }
 
 impl Rows {
@@ -90,6 +120,7 @@ impl Cell {
             Self::Bytes(bytes) => text::size(*bytes),
             Self::Number(number) => number.to_string(),
             Self::List(list) => sanitise(list.join(" ").as_bytes(), 512),
+            Self::Time(time) => time.clone().unwrap_or_else(|| "-".to_owned()),
         }
     }
 
@@ -98,13 +129,14 @@ impl Cell {
             Self::Text(text) => text.as_str().into(),
             Self::Bytes(number) | Self::Number(number) => (*number).into(),
             Self::List(list) => list.clone().into(),
+            Self::Time(time) => time.clone().into(),
         }
     }
 }
 
-fn volumes(world: &World<'_>, archive: &Archive, sessions: &Sessions) -> Rows {
+fn volumes(archive: &Archive, sessions: &Sessions, verified: &Verified<'_>) -> Rows {
     // The number is for scripts, and for `delete --vid`.
-    let numbers = world.common.json || world.common.verbosity >= Verbosity::Verbose;
+    let numbers = verified.versions.is_some();
     let mut columns = vec![
         ("VOLUME", Align::Left),
         ("SIZE", Align::Right),
@@ -115,10 +147,12 @@ fn volumes(world: &World<'_>, archive: &Archive, sessions: &Sessions) -> Rows {
     if numbers {
         columns.push(("NUMBER", Align::Right));
     }
+    columns.extend(verified.column());
     let mut rows = Rows::new(&columns, "The archive has no volumes yet.".to_owned());
     for volume in &archive.head().volumes {
         let count = sessions.of_volume(volume.id).count() as u64;
         let newest = sessions.of_volume(volume.id).next_back();
+        let read = verified.cell(newest.map(|(_, _, at)| at));
         let newest = newest.map_or_else(|| "-".to_owned(), |(_, session, _)| name_of(session));
         let mut row = vec![
             Cell::Text(volume.name.clone()),
@@ -128,12 +162,13 @@ fn volumes(world: &World<'_>, archive: &Archive, sessions: &Sessions) -> Rows {
             Cell::Text(volume.description.clone()),
         ];
         row.extend(numbers.then(|| Cell::Number(u64::from(volume.id.0))));
+        row.extend(read);
         rows.lines.push(row);
     }
     rows
 }
 
-fn of_volume(volume: &Volume, sessions: &Sessions, wanted: &List) -> Rows {
+fn of_volume(volume: &Volume, sessions: &Sessions, wanted: &List, verified: &Verified<'_>) -> Rows {
     let mut columns = vec![
         ("SESSION", Align::Left),
         ("SIZE", Align::Right),
@@ -142,6 +177,7 @@ fn of_volume(volume: &Volume, sessions: &Sessions, wanted: &List) -> Rows {
     if wanted.tags {
         columns.push(("TAGS", Align::Left));
     }
+    columns.extend(verified.column());
     let mut rows = Rows::new(
         &columns,
         format!("Volume {} has no such session.", volume.name),
@@ -159,6 +195,7 @@ fn of_volume(volume: &Volume, sessions: &Sessions, wanted: &List) -> Rows {
         if wanted.tags {
             row.push(Cell::List(tags_of(session)));
         }
+        row.extend(verified.cell(Some(at)));
         rows.lines.push(row);
     }
     rows
@@ -170,6 +207,7 @@ fn content(
     sessions: &Sessions,
     point: &SessionPoint,
     only: Option<&Volume>,
+    verified: &Verified<'_>,
 ) -> Result<Rows> {
     let wish = wish(point)?;
     let found = sessions.iter().rfind(|(_, session)| match &wish {
@@ -183,14 +221,16 @@ fn content(
             "See `nacre list VOLUME` for the sessions of a volume.",
         )
     })?;
+    let mut columns = vec![
+        ("VOLUME", Align::Left),
+        ("SESSION", Align::Left),
+        ("SIZE", Align::Right),
+        ("STORED", Align::Right),
+        ("TAGS", Align::Left),
+    ];
+    columns.extend(verified.column());
     let mut rows = Rows::new(
-        &[
-            ("VOLUME", Align::Left),
-            ("SESSION", Align::Left),
-            ("SIZE", Align::Right),
-            ("STORED", Align::Right),
-            ("TAGS", Align::Left),
-        ],
+        &columns,
         format!("Session {} does not have this volume.", session.name),
     );
     for at in &session.volumes {
@@ -199,13 +239,15 @@ fn content(
         }
         let volume = archive.head().volume_by_id(at.volume);
         let name = volume.map_or_else(|| format!("volume {}", at.volume), |v| v.name.clone());
-        rows.lines.push(vec![
+        let mut row = vec![
             Cell::Text(name),
             Cell::Text(name_of(session)),
             Cell::Bytes(at.size),
             Cell::Bytes(at.stored),
             Cell::List(tags_of(session)),
-        ]);
+        ];
+        row.extend(verified.cell(Some(at)));
+        rows.lines.push(row);
     }
     Ok(rows)
 }

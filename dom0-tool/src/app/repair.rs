@@ -2,6 +2,7 @@
 
 use super::arch_check::{exit, options, tell, watch};
 use super::end::sentence;
+use super::storages::{self, Direction, Storage};
 use super::world::World;
 use crate::archive::{Archive, Result};
 use crate::cli::{ArchCheck, Exit};
@@ -14,7 +15,9 @@ use crate::source::PlainSource;
 /// Mends what can be mended.
 pub fn run(world: &World<'_>, archive: &mut Archive, wanted: &ArchCheck) -> Result<Exit> {
     let options = options(world, archive, wanted)?;
-    let sources = sources(world, wanted);
+    let storages = storages::open(world, archive.id(), &wanted.local)?;
+    // Only what is damaged is frozen, when its turn comes.
+    let sources = |volume: &str| of_volume(world, wanted, &storages, volume);
     let dry_run = world.common.dry_run;
     let report = maintain::repair(archive, &options, &sources, dry_run, watch(world))?;
     tell(world, &report.found);
@@ -30,30 +33,46 @@ pub fn run(world: &World<'_>, archive: &mut Archive, wanted: &ArchCheck) -> Resu
     })
 }
 
-/// Files and devices in which lost content may still be.
-fn sources(world: &World<'_>, wanted: &ArchCheck) -> Vec<Box<dyn FrozenVolume>> {
+/// What there is of a volume in files, devices and local storage. What cannot be had is told, and holds up nothing.
+fn of_volume(
+    world: &World<'_>,
+    wanted: &ArchCheck,
+    storages: &[Storage],
+    volume: &str,
+) -> Vec<Box<dyn FrozenVolume>> {
+    let mut found = Vec::new();
     let imports = wanted.imports.iter();
-    let plain = PlainSource::new(
-        imports
-            .map(|import| (import.volume.to_string(), import.path.clone()))
-            .collect(),
-    );
-    let imports = wanted.imports.iter();
-    let names: Vec<VolumeNames> = imports
-        .map(|import| VolumeNames::same(import.volume.as_str()))
-        .collect();
-    let frozen = match plain.freeze(&names) {
+    for import in imports.filter(|import| import.volume.as_str() == volume) {
+        let plain = PlainSource::new(vec![(volume.to_owned(), import.path.clone())]);
+        found.push(plain.freeze(&[VolumeNames::same(volume)]));
+    }
+    for storage in storages {
+        let names = match storage.names(Direction::Send) {
+            Some(names) => names,
+            None => vec![VolumeNames::same(volume)],
+        };
+        let here = storage.pool.list().map(|here| {
+            let meant =
+                |names: &VolumeNames| names.archive == volume && here.contains(&names.local);
+            names.into_iter().filter(meant).collect::<Vec<_>>()
+        });
+        found.push(here.and_then(|names| match names.as_slice() {
+            [] => Ok(Vec::new()),
+            names => storage.pool.freeze(names),
+        }));
+    }
+    let each = found.into_iter().flat_map(|frozen| match frozen {
         Ok(frozen) => frozen,
         Err(error) => vec![Err(error)],
-    };
-    let mut sources = Vec::new();
-    for one in frozen {
+    });
+    let mut volumes = Vec::new();
+    for one in each {
         match one {
-            Ok(source) => sources.push(source),
+            Ok(volume) => volumes.push(volume),
             Err(error) => world.monitor().error(&sentence(&error.into())),
         }
     }
-    sources
+    volumes
 }
 
 fn tell_repaired(world: &World<'_>, done: &Repaired) {

@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use nacre_core::ids::VolumeId;
+
 use super::end::{exit_of, sentence};
 use super::opening::open_archive;
 use super::receive::tell_damage;
 use super::selection::{session, volumes, wish};
 use super::world::World;
-use crate::archive::{Archive, Damage, Error, Result, Sessions};
+use crate::archive::{Archive, Damage, Error, Result, Sessions, VerifiedVersions};
 use crate::cli::{Exit, Verify};
 use crate::joints::{Activity, Outcome, Summary, Task, VolumeSummary};
 use crate::report::text;
@@ -86,6 +88,10 @@ fn one(
     };
     let ids = archive.volume_ids(volume);
     let result = restore::verify(&archive.nodes(), &ids, version, options, watch);
+    if let Ok(report) = &result {
+        let whole = report.damage.is_empty();
+        remember(world, archive, sessions, volume.id, version, whole);
+    }
     let (outcome, exit, damage) = match result {
         Ok(report) if report.damage.is_empty() => (Outcome::Done, Exit::Done, None),
         Ok(report) => {
@@ -108,4 +114,25 @@ fn one(
         counts: progress.counts(),
     };
     Ok((Some(summary), exit))
+}
+
+/// Notes when a version was read. That it cannot be noted is worth a word, not a failure.
+fn remember(
+    world: &World<'_>,
+    archive: &Archive,
+    sessions: &Sessions,
+    volume: VolumeId,
+    version: Version,
+    whole: bool,
+) {
+    let memory = archive.memory();
+    let noted = VerifiedVersions::load(memory).and_then(|mut verified| {
+        let now = world.clock().now().seconds;
+        verified.note(volume, &version.root, version.size, whole, now);
+        verified.save(memory, sessions)
+    });
+    if let Err(error) = noted {
+        let text = format!("this machine cannot remember that it was verified: {error}");
+        world.monitor().warning(&text);
+    }
 }

@@ -10,7 +10,7 @@ use nacre_core::ids::ArchiveId;
 use crate::archive::{EntropySource, Error, Memory, Result};
 use crate::cli::{Common, Verbosity};
 use crate::clock::SystemClock;
-use crate::joints::{Clock, Entropy, Level, Monitor, StateDir};
+use crate::joints::{Clock, Entropy, Level, Moment, Monitor, StateDir};
 use crate::report;
 use crate::state::{self, Directory};
 use crate::unlock::Prompt;
@@ -122,4 +122,10 @@ impl<'a> World<'a> {
         let base = base.unwrap_or_else(|| PathBuf::from(state::DEFAULT_BASE));
         Ok(Directory::create(&base.join("targets"))?)
     }
+}
+
+/// A moment in local time, in the form of session names.
+pub fn civil(world: &World<'_>, seconds: i64) -> String {
+    let moment = Moment { seconds, nanos: 0 };
+    world.clock().civil(moment).name
 }

@@ -19,6 +19,7 @@ mod packs;
 mod rekey;
 mod sessions;
 pub mod tasks;
+mod verified;
 mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +56,7 @@ pub use packs::Located;
 pub use rekey::{HeaderChange, OldHeaders};
 pub use sessions::{LostRecords, Sessions, Wish};
 pub use tasks::Task;
+pub use verified::VerifiedVersions;
 
 use crate::joints::{PutOutcome, Store};
 

@@ -14,12 +14,12 @@ use nacre_core::session_name::SessionName;
 use nacre_core::tree::RecordTree;
 
 use super::data::DataCheck;
-use super::findings::{CheckReport, Grouping};
+use super::findings::{CheckReport, DataMemory, Grouping};
 use super::objects::Objects;
 use super::recount;
 use super::slice::{Slice, Verified, touches};
 use super::survey::{Bad, Point, Survey};
-use crate::archive::{Archive, Error, Nodes, Result, Sessions};
+use crate::archive::{Archive, Error, Nodes, Result, Sessions, VerifiedVersions};
 use crate::joints::{Activity, Clock, Monitor, Outcome, Progress, Task};
 
 /// Where a check begins; it goes on to older sessions.
@@ -115,13 +115,20 @@ pub(super) fn look(
                 slice: slice.as_ref(),
                 watch,
             };
-            one.check(&mut report, &mut all_bad)?;
+            let seen = one.check(&mut report, &mut all_bad)?;
+            remember(archive, volume.id, &seen, &sessions, options, watch.clock)?;
         }
     }
     if let Some(slice) = slice.filter(|_| options.whole()) {
         verified.note(&slice, watch.clock.now().seconds);
         verified.save(archive.memory())?;
     }
+    let (never, oldest) = verified.age(&packs);
+    report.memory = DataMemory {
+        packs: packs.len(),
+        never,
+        oldest,
+    };
     if options.whole() && lost.is_empty() {
         let volumes = recount::by_volume(archive, &sessions);
         report.books = recount::recount(archive, &volumes, false, watch.stop)?;
@@ -131,6 +138,28 @@ pub(super) fn look(
         objects,
         bad: all_bad,
     })
+}
+
+/// Notes of a volume's versions when they were read whole, and forgets those that are not whole any more.
+fn remember(
+    archive: &Archive,
+    volume: VolumeId,
+    seen: &[Seen],
+    sessions: &Sessions,
+    options: &CheckOptions,
+    clock: &dyn Clock,
+) -> Result<()> {
+    let everything = options.data == Some(Slice::All);
+    let mut versions = VerifiedVersions::load(archive.memory())?;
+    let before = versions.clone();
+    for one in seen.iter().filter(|one| everything || !one.whole) {
+        let (point, now) = (&one.point, clock.now().seconds);
+        versions.note(volume, &point.root, point.size, one.whole, now);
+    }
+    if versions != before {
+        versions.save(archive.memory(), sessions)?;
+    }
+    Ok(())
 }
 
 /// The newest head and both copies of the header, as they lie in the store.
@@ -257,6 +286,13 @@ fn tree(
     Ok(())
 }
 
+/// A version that was looked at.
+struct Seen {
+    point: Point,
+    /// Whether nothing of it is lost.
+    whole: bool,
+}
+
 /// One volume through its sessions.
 struct OneVolume<'a> {
     archive: &'a Archive,
@@ -269,7 +305,7 @@ struct OneVolume<'a> {
 }
 
 impl OneVolume<'_> {
-    fn check(&self, report: &mut CheckReport, all_bad: &mut Bad) -> Result<()> {
+    fn check(&self, report: &mut CheckReport, all_bad: &mut Bad) -> Result<Vec<Seen>> {
         let (points, chosen) = self.points();
         let progress = self.watch.monitor.begin(&Task {
             activity: Activity::Check,
@@ -280,8 +316,9 @@ impl OneVolume<'_> {
         let result = self.survey(&points, &chosen, &progress, report, all_bad);
         let fresh = |lost: &&super::LostRange| !lost.known;
         let outcome = match &result {
-            Ok(()) => match report.lost.iter().skip(before).filter(fresh).count() {
+            Ok(_) => match report.lost.iter().skip(before).filter(fresh).count() {
                 0 => Outcome::Done,
+                1 => Outcome::Partly("1 range lost".to_owned()),
                 ranges => Outcome::Partly(format!("{ranges} ranges lost")),
             },
             Err(error) => Outcome::Failed(error.to_string()),
@@ -315,7 +352,7 @@ impl OneVolume<'_> {
         progress: &Progress,
         report: &mut CheckReport,
         all_bad: &mut Bad,
-    ) -> Result<()> {
+    ) -> Result<Vec<Seen>> {
         let nodes = self.archive.nodes();
         let mut survey = Survey {
             nodes: &nodes,
@@ -323,7 +360,8 @@ impl OneVolume<'_> {
             bad: &Bad::new(),
         };
         report.sessions += points.len() as u64;
-        let (mut bad, mut found, mut chunks) = (Bad::new(), Vec::new(), 0_u64);
+        let (mut bad, mut found, mut chunks) = (Bad::new(), (Vec::new(), Vec::new()), 0_u64);
+        let everything = self.options.data == Some(Slice::All);
         if let Some(slice) = self.slice {
             let ids = self.archive.volume_ids(self.volume);
             let data = DataCheck {
@@ -335,7 +373,8 @@ impl OneVolume<'_> {
             };
             bad = data.run(|give| {
                 let mut each = |mut entries: super::survey::Entries| {
-                    entries.retain(|(_, entry)| touches(slice, entry));
+                    // All is all, also what lies in a pack that is wrongly said to be dead.
+                    entries.retain(|(_, entry)| everything || touches(slice, entry));
                     chunks += entries.len() as u64;
                     give(entries)
                 };
@@ -356,8 +395,9 @@ impl OneVolume<'_> {
         }
         all_bad.extend(bad);
         report.chunks += chunks;
-        report.lost.extend(found);
-        Ok(())
+        let (lost, seen) = found;
+        report.lost.extend(lost);
+        Ok(seen)
     }
 
     fn grouped(
@@ -366,15 +406,21 @@ impl OneVolume<'_> {
         points: &[Point],
         chosen: &[&Session],
         each: &mut dyn FnMut(super::survey::Entries) -> Result<()>,
-    ) -> Result<Vec<super::LostRange>> {
+    ) -> Result<(Vec<super::LostRange>, Vec<Seen>)> {
         let chunk_size = self.archive.chunk_size() as u64;
+        let mut seen = Vec::new();
         let mut grouping = Grouping::new(&self.volume.name, chunk_size);
         survey.run(points, each, &mut |index, lost| {
             if let (Some(point), Some(session)) = (points.get(index), chosen.get(index)) {
                 grouping.session(session.name, point.size, &lost.hits);
+                let behind = |chunk: u64| chunk.saturating_mul(chunk_size) >= point.size;
+                seen.push(Seen {
+                    point: *point,
+                    whole: lost.hits.iter().all(|(chunks, _)| behind(chunks.start)),
+                });
             }
             Ok(())
         })?;
-        Ok(grouping.finish())
+        Ok((grouping.finish(), seen))
     }
 }

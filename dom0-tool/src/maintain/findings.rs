@@ -43,6 +43,19 @@ pub struct CheckReport {
     pub sessions: u64,
     /// Chunks whose content was read.
     pub chunks: u64,
+    /// What this machine has read before, and now.
+    pub memory: DataMemory,
+}
+
+/// How much of the archive's data this machine has read, in this check and in earlier ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataMemory {
+    /// Packs with data.
+    pub packs: usize,
+    /// Those of them that were never read.
+    pub never: usize,
+    /// When the one was read that was read longest ago, in seconds since 1970.
+    pub oldest: Option<i64>,
 }
 
 impl CheckReport {

@@ -16,7 +16,7 @@ mod survey;
 
 pub use check::{CheckOptions, CheckWatch, From, check};
 pub use deduplicate::{SharedChunks, deduplicate};
-pub use findings::{CheckReport, LostRange};
+pub use findings::{CheckReport, DataMemory, LostRange};
 pub use objects::Orphans;
 pub use recount::Books;
 pub use repair::{RepairReport, Repaired, repair};

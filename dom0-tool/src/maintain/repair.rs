@@ -62,14 +62,14 @@ pub struct RepairReport {
     pub done: Repaired,
 }
 
-/// Where lost content may still be: volumes by their names in the archive.
-pub type Sources = [Box<dyn FrozenVolume>];
+/// Where lost content may still be: freezes what there is of a volume, given its name in the archive. Asked once for each damaged volume.
+pub type Sources<'a> = dyn Fn(&str) -> Vec<Box<dyn FrozenVolume>> + 'a;
 
 /// Mends an archive. `options` says how much of the data is read first; its limits to volumes and sessions are not looked at.
 pub fn repair(
     archive: &mut Archive,
     options: &CheckOptions,
-    sources: &Sources,
+    sources: &Sources<'_>,
     dry_run: bool,
     watch: CheckWatch<'_>,
 ) -> Result<RepairReport> {
@@ -92,10 +92,7 @@ pub fn repair(
             volume,
             sessions: &sessions,
             looked: &looked,
-            source: sources
-                .iter()
-                .map(AsRef::as_ref)
-                .find(|source| source.name() == volume.name),
+            sources,
             dry_run,
         };
         mend.run(archive, watch, done)?;
@@ -180,7 +177,7 @@ fn correct_books(
         return Ok(());
     }
     let mut commit = archive.begin_small_commit();
-    commit.mend();
+    commit.correct();
     // Packs of which nothing lives are given up.
     commit.sweep(books.packs.keys().copied());
     commit.add_packs(books.packs.into_iter().collect());
@@ -234,7 +231,7 @@ struct Mend<'a> {
     volume: &'a Volume,
     sessions: &'a Sessions,
     looked: &'a Looked,
-    source: Option<&'a dyn FrozenVolume>,
+    sources: &'a Sources<'a>,
     dry_run: bool,
 }
 
@@ -244,6 +241,8 @@ struct Known {
     good: HashMap<ChunkId, ChunkEntry>,
     /// Lost nodes whose entries are certain.
     rebuilt: HashMap<Place, Cells>,
+    /// What local storage has of the volume.
+    local: Vec<Box<dyn FrozenVolume>>,
 }
 
 /// What becomes of one version.
@@ -279,6 +278,7 @@ impl Mend<'_> {
         let mut known = Known {
             good: good_elsewhere(&nodes, archive, &points, &lost)?,
             rebuilt: rebuild(archive, self.volume.id, &points, &lost)?,
+            local: self.local(),
         };
         done.pieces += known.rebuilt.len() as u64;
         let mut store = ChunkStore::new(archive);
@@ -343,6 +343,43 @@ impl Mend<'_> {
             }
         }
         commit.finish(watch.clock)
+    }
+
+    /// What local storage has: the volumes as they are, each told which snapshot the newest session was read from, which it may have kept.
+    fn local(&self) -> Vec<Box<dyn FrozenVolume>> {
+        let local = (self.sources)(&self.volume.name);
+        if let Some((_, _, identity)) = self.sessions.snapshot_of(self.volume) {
+            for source in &local {
+                // Only for `read_before`, which says itself whether it can be used.
+                let _ = source.changes_since(identity);
+            }
+        }
+        local
+    }
+
+    /// A chunk's content from the volumes as they are now, or from the snapshots kept of them. Nothing vouches for either but the id.
+    fn read_local(
+        &self,
+        archive: &Archive,
+        chunk: u64,
+        id: ChunkId,
+        local: &[Box<dyn FrozenVolume>],
+    ) -> Option<Vec<u8>> {
+        let ids = archive.volume_ids(self.volume);
+        let offset = chunk.saturating_mul(archive.chunk_size() as u64);
+        let mut content = vec![0; archive.chunk_size()];
+        // What local storage cannot read it does not have.
+        for source in local {
+            let now = offset < source.size() && source.read_at(offset, &mut content).is_ok();
+            if now && ids.id(&content) == id {
+                return Some(content);
+            }
+            let before = source.read_before(offset, &mut content);
+            if before.unwrap_or(false) && ids.id(&content) == id {
+                return Some(content);
+            }
+        }
+        None
     }
 
     /// What must be written for one version.
@@ -445,21 +482,9 @@ impl Mend<'_> {
             }
             known.good.remove(&id);
         }
-        let Some(source) = self.source else {
+        let Some(content) = self.read_local(archive, chunk, id, &known.local) else {
             return Ok(None);
         };
-        let offset = chunk.saturating_mul(archive.chunk_size() as u64);
-        if offset >= source.size() {
-            return Ok(None);
-        }
-        let mut content = vec![0; archive.chunk_size()];
-        // What local storage cannot read it does not have.
-        if source.read_at(offset, &mut content).is_err() {
-            return Ok(None);
-        }
-        if archive.volume_ids(self.volume).id(&content) != id {
-            return Ok(None);
-        }
         let entry = if self.dry_run {
             ChunkEntry::Lost { id }
         } else {

@@ -6,6 +6,7 @@
 )]
 
 mod emergency;
+mod heal;
 mod roundtrip;
 
 use std::fs;

@@ -157,10 +157,10 @@ impl Bench {
             threads: 2,
             ..CheckOptions::default()
         };
-        let sources: Vec<_> = sources
-            .iter()
-            .map(|(name, content)| made(name, content))
-            .collect();
+        let sources = |volume: &str| {
+            let here = sources.iter().filter(|(name, _)| *name == volume);
+            here.map(|(name, content)| made(name, content)).collect()
+        };
         let monitor = RecordingMonitor::new();
         let mut archive = self.try_open()?;
         repair(

@@ -7,4 +7,5 @@
 
 mod bench;
 mod matrix;
+mod program;
 mod property;

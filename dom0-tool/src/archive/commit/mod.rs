@@ -61,6 +61,8 @@ pub struct Commit<'a> {
     counters: Vec<(u64, Option<Vec<u8>>)>,
     /// Whether it mends what is damaged.
     mending: bool,
+    /// Whether it corrects counters and dead ranges, so that they are right again.
+    corrects: bool,
 }
 
 impl<'a> Commit<'a> {
@@ -93,6 +95,7 @@ impl<'a> Commit<'a> {
             swept: BTreeSet::new(),
             counters: Vec::new(),
             mending: false,
+            corrects: false,
         }
     }
 
@@ -137,9 +140,16 @@ impl<'a> Commit<'a> {
         self.mending = true;
     }
 
-    /// Writes or removes records of run counters, by alias in rising order: what a recount has found. Only in a commit that mends.
+    /// Writes or removes records of run counters, by alias in rising order. Only in a commit that mends.
     pub fn set_counters(&mut self, records: Vec<(u64, Option<Vec<u8>>)>) {
         self.counters = records;
+    }
+
+    /// Besides mending, this commit makes counters and dead ranges what a recount of the head before has found: what this very commit replaces is
+    /// dead too then.
+    pub fn correct(&mut self) {
+        self.mending = true;
+        self.corrects = true;
     }
 
     /// Takes out a record that cannot be read. Those of packs and sessions may be given anew after that.
@@ -330,7 +340,7 @@ impl<'a> Commit<'a> {
         dead.extend(apply(TreeKind::Heads, &mut head.history, history, index)?.dropped);
         dead.extend(settled.dead);
         dead.extend(settled.dead_nodes);
-        if self.mending {
+        if self.mending && !self.corrects {
             dead.clear();
         }
 

@@ -1,5 +1,6 @@
 //! `arch-check`: what was typed, and what it means.
 
+use super::local::local;
 use super::{Meaning, common, once, one_session};
 use crate::cli::error::UsageError;
 use crate::cli::low;
@@ -51,6 +52,8 @@ pub(super) fn arch_check(low: low::ArchCheck) -> Meaning {
             _ => CheckAction::Look,
         },
         imports: low.import_other_from,
+        // Without --repair it may come from the ini, and is not looked at.
+        local: local(low.storage)?,
     };
     Ok((common, Request::ArchCheck(request)))
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 
 use clap::{ArgAction, Args};
 
-use super::{Place, Unlock};
+use super::{Place, Storage, Unlock};
 use crate::cli::session::SessionSelector;
 use crate::cli::slice::DataSlice;
 use crate::cli::volume::{Import, VolumeName};
@@ -26,12 +26,15 @@ pub struct ArchCheck {
     /// newest: that of each volume only; YYYYMMDD-HHMMSS or ^TAG: that one and all before it
     #[arg(long, value_name = "SESSION")]
     pub session: Option<SessionSelector>,
-    /// Mend what can be mended, and mark what is lost, so that everything else goes on
+    /// Mend what can be mended, with content from --local and --vols-from where it is still there, and mark what is lost
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "repair")]
     pub repair: bool,
     /// With --repair: look for lost content in this file or device: 'VOLUME:|:PATH'; may be repeated
     #[arg(long, value_name = "IMPORT")]
     pub import_other_from: Vec<Import>,
+    /// Local storage, for --repair.
+    #[command(flatten)]
+    pub storage: Storage,
     /// Remove what interrupted runs left in the store and no session needs
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "clean")]
     pub clean: bool,

@@ -1,5 +1,6 @@
 //! What `arch-check` is to do.
 
+use crate::cli::local::Local;
 use crate::cli::session::SessionPoint;
 use crate::cli::slice::DataSlice;
 use crate::cli::volume::{Import, VolumeName};
@@ -30,6 +31,8 @@ pub struct ArchCheck {
     pub session: Option<SessionPoint>,
     /// What is done besides looking.
     pub action: CheckAction,
-    /// Where lost content of volumes may still be.
+    /// Files and devices in which lost content of volumes may still be.
     pub imports: Vec<Import>,
+    /// Local storage in which it may still be.
+    pub local: Local,
 }
