@@ -1,6 +1,5 @@
 //! The verbs of the store, spoken through the wire.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,8 +9,9 @@ use nacre_wire::limits::{MAX_DATA, MAX_NAMES, MAX_PUTS, MAX_RANGES, MAX_REQUESTS
 use nacre_wire::{HelloReply, HelloRequest, Kind, Request};
 
 use super::child::{ChildProcess, Ends};
-use super::connection::{Answer, Connection, Expect, Gathering, Limits};
+use super::connection::{Answer, Connection, Expect, Limits};
 use super::convert::{class_to_wire, from_wire, protocol, ranges_to_wire, to_wire};
+use super::gets::get_many;
 use super::input::Input;
 use super::launch::Launch;
 use super::output::Output;
@@ -24,8 +24,6 @@ use crate::joints::{
 
 /// How long a helper may take to end after `Bye`, when nobody insists.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Objects that `get_many` reads at the same time.
-const GETS_AT_ONCE: usize = 8;
 /// Objects of one class that an archive can have: 256 TiB of full packs. A listing that goes on is a trick.
 const MAX_LISTED: usize = 4 << 20;
 /// Longest inline piece of a copy.
@@ -69,7 +67,7 @@ impl Link {
     }
 }
 
-fn wrong_answer() -> StoreError {
+pub(super) fn wrong_answer() -> StoreError {
     protocol("an answer of the wrong kind")
 }
 
@@ -232,47 +230,13 @@ impl Store for Client {
     }
 
     fn get(&self, name: ObjectName, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>, StoreError> {
-        let wire_name = to_wire(name)?;
-        let mut all = Vec::with_capacity(ranges.len());
-        for some in ranges.chunks(MAX_RANGES) {
-            // Zeroed memory of the kernel's: it becomes real only as bytes arrive.
-            let buffers = some
-                .iter()
-                .map(|range| vec![0; range.length as usize])
-                .collect();
-            let expect = Expect::Get(Gathering {
-                buffers,
-                at: (0, 0),
-            });
-            let request = Request::Get(wire_name, ranges_to_wire(name, some)?);
-            match self.link.ask(Some(name), &request, expect)? {
-                Answer::Got(buffers) => all.extend(buffers),
-                _ => return Err(wrong_answer()),
-            }
-        }
-        Ok(all)
+        let wanted = [(name, ranges.to_vec())];
+        let answer = get_many(&self.link, &wanted).pop();
+        answer.unwrap_or_else(|| Err(closed()))
     }
 
     fn get_many(&self, wanted: &[(ObjectName, Vec<ByteRange>)]) -> Vec<GetAnswer> {
-        let next = AtomicUsize::new(0);
-        let answers: Vec<OnceLock<GetAnswer>> = wanted.iter().map(|_| OnceLock::new()).collect();
-        let ask = || {
-            while let Some((at, (name, ranges))) = take(&next, wanted) {
-                if let Some(slot) = answers.get(at) {
-                    // Each index is taken by one thread only.
-                    let _ = slot.set(self.get(*name, ranges));
-                }
-            }
-        };
-        // Each thread holds one request at a time, so that none waits for room that another of them keeps.
-        std::thread::scope(|scope| {
-            for _ in 1..wanted.len().min(GETS_AT_ONCE) {
-                scope.spawn(ask);
-            }
-            ask();
-        });
-        let answer = |slot: OnceLock<GetAnswer>| slot.into_inner().unwrap_or_else(|| Err(closed()));
-        answers.into_iter().map(answer).collect()
+        get_many(&self.link, wanted)
     }
 
     fn stat(&self, name: ObjectName) -> Result<Option<u64>, StoreError> {
@@ -376,12 +340,6 @@ impl Store for Client {
             _ => Err(wrong_answer()),
         }
     }
-}
-
-/// The next member of a list that no thread has taken yet.
-fn take<'a, T>(next: &AtomicUsize, list: &'a [T]) -> Option<(usize, &'a T)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    Some((at, list.get(at)?))
 }
 
 /// Gives a request up when it goes out of scope.

@@ -158,35 +158,29 @@ impl Connection {
         object: Option<ObjectName>,
         expect: Expect,
     ) -> Result<u32, StoreError> {
-        let is_put = matches!(expect, Expect::Put { .. });
         let mut state = self.lock();
         loop {
             state.check(object)?;
-            let room = if is_put {
-                state.puts < state.limits.puts
-            } else {
-                state.requests < state.limits.requests
-            };
-            if room {
-                break;
+            if state.has_room(&expect) {
+                return Ok(state.enter(object, expect));
             }
             state = self.wait(state);
         }
-        let id = state.fresh_id();
-        *state.count(is_put) += 1;
-        let slot = Slot {
-            object,
-            expect,
-            result: None,
-            waiting: false,
-            abandoned: false,
-            counted: true,
-        };
-        state.slots.insert(id, slot);
-        if !is_put {
-            state.set_waiting(id, true);
+    }
+
+    /// The same if there is room for it just now; otherwise what was to be entered comes back.
+    pub(super) fn try_enter(
+        &self,
+        object: Option<ObjectName>,
+        expect: Expect,
+    ) -> Result<Result<u32, Expect>, StoreError> {
+        let mut state = self.lock();
+        state.check(object)?;
+        if state.has_room(&expect) {
+            Ok(Ok(state.enter(object, expect)))
+        } else {
+            Ok(Err(expect))
         }
-        Ok(id)
     }
 
     /// Waits for the answer to a request and forgets the request.
@@ -281,6 +275,33 @@ impl State {
                 ..error.clone()
             }),
         }
+    }
+
+    fn has_room(&self, expect: &Expect) -> bool {
+        match expect {
+            Expect::Put { .. } => self.puts < self.limits.puts,
+            _ => self.requests < self.limits.requests,
+        }
+    }
+
+    /// Enters a request for which there is room; its number.
+    fn enter(&mut self, object: Option<ObjectName>, expect: Expect) -> u32 {
+        let is_put = matches!(expect, Expect::Put { .. });
+        let id = self.fresh_id();
+        *self.count(is_put) += 1;
+        let slot = Slot {
+            object,
+            expect,
+            result: None,
+            waiting: false,
+            abandoned: false,
+            counted: true,
+        };
+        self.slots.insert(id, slot);
+        if !is_put {
+            self.set_waiting(id, true);
+        }
+        id
     }
 
     /// Never 0, and none that is in use.

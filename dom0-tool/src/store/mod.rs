@@ -7,6 +7,7 @@ mod child;
 mod client;
 mod connection;
 mod convert;
+mod gets;
 mod input;
 mod launch;
 mod output;

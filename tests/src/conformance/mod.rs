@@ -94,6 +94,7 @@ macro_rules! conformance_suite {
             one_of_many_writers_wins
             threads_do_not_disturb_each_other
             another_client_sees_what_was_answered
+            each_of_many_objects_has_an_answer_of_its_own
         );
     };
     (@each $suite:ident, $place:expr, $($promise:ident)*) => {

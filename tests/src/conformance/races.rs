@@ -2,11 +2,11 @@
 
 use std::sync::Barrier;
 
-use nacre::joints::{PutOutcome, Store};
+use nacre::joints::{PutOutcome, Store, StoreErrorKind};
 use nacre_core::ids::Epoch;
 use nacre_core::object_name::{ObjectClass, ObjectName};
 
-use super::{Place, content, listed, pack, range};
+use super::{Place, assert_error, content, listed, pack, range};
 
 /// Threads of one client race for one name, then threads of several clients for another.
 pub fn one_of_many_writers_wins(place: &impl Place) {
@@ -88,4 +88,43 @@ pub fn another_client_sees_what_was_answered(place: &impl Place) {
     two.delete(&[pack(14, 1)]).unwrap();
     assert_eq!(one.stat(pack(14, 1)).unwrap(), None);
     assert_eq!(listed(one.as_ref(), ObjectClass::Pack), []);
+}
+
+/// By more threads than a store may have room for: none may wait for room that others keep who wait as well.
+pub fn each_of_many_objects_has_an_answer_of_its_own(place: &impl Place) {
+    let store = place.open(false);
+    let objects: u64 = 20;
+    for number in 0..objects {
+        let bytes = content(number, 40_000);
+        store.put_whole(pack(30, number), &bytes).unwrap();
+    }
+    let mut ranges = vec![range(39_000, 1000), range(0, 0), range(7, 20_000)];
+    // More than fit in one request.
+    ranges.extend((0..5000).map(|i| range(i, 1)));
+    let mut wanted: Vec<_> = (0..objects)
+        .map(|n| (pack(30, n), ranges.clone()))
+        .collect();
+    wanted.insert(3, (pack(31, 1), ranges.clone()));
+    wanted.insert(9, (pack(30, 1), vec![range(0, 5), range(39_999, 2)]));
+    wanted.push((pack(30, 2), Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let mut answers = store.get_many(&wanted);
+                assert_eq!(answers.len(), wanted.len());
+                assert_eq!(answers.pop().unwrap().unwrap(), Vec::<Vec<u8>>::new());
+                assert_error(answers.remove(9), StoreErrorKind::OutOfRange, pack(30, 1));
+                assert_error(answers.remove(3), StoreErrorKind::NotFound, pack(31, 1));
+                for (number, answer) in (0..).zip(answers) {
+                    let bytes = content(number, 40_000);
+                    let got = answer.unwrap();
+                    assert_eq!(got.len(), ranges.len());
+                    for (range, got) in ranges.iter().zip(got) {
+                        let start = usize::try_from(range.offset).unwrap();
+                        assert!(got == bytes[start..start + range.length as usize]);
+                    }
+                }
+            });
+        }
+    });
 }
