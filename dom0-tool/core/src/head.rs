@@ -199,7 +199,28 @@ pub struct Head {
     pub extensions: Extensions,
 }
 
+/// Extension of the head: a repair was begun and its recount is still due.
+const DOUBT: u64 = 5;
+
 impl Head {
+    /// Whether counters and dead ranges may be wrong, since a repair was begun whose recount is still due. Nothing may be freed then.
+    pub fn books_in_doubt(&self) -> bool {
+        self.extensions.get(DOUBT).is_some()
+    }
+
+    /// Notes that they may be wrong, or that they are right again.
+    pub fn set_books_in_doubt(&mut self, doubt: bool) {
+        let value = if doubt { vec![1] } else { Vec::new() };
+        self.extensions.set(DOUBT, value);
+    }
+
+    /// Whether a newer version left something in it that must be understood by who writes.
+    pub fn forbids_writing(&self) -> bool {
+        let volumes = self.volumes.iter();
+        self.extensions.forbid_writing(&[DOUBT])
+            || volumes.into_iter().any(|it| it.extensions.forbid_writing(&[]))
+    }
+
     /// The head of an archive in which there is nothing yet.
     pub fn first(
         archive: ArchiveId,

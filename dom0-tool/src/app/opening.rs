@@ -126,13 +126,19 @@ fn hear_witnesses(world: &World<'_>, archive: &mut Archive) -> Result<()> {
 
 /// Keeps other writers on this machine away from the archive, then opens it: what is read must not be old when it is changed.
 pub fn open_to_write(world: &World<'_>, purpose: &str) -> Result<(Archive, Box<dyn StateLock>)> {
-    let archive = open_archive(world)?;
+    let mut archive = open_archive(world)?;
     let lock = archive.memory().dir().lock(purpose)?;
-    if archive.is_newest()? {
-        return Ok((archive, lock));
+    if !archive.is_newest()? {
+        // Another writer was done between our look and our lock.
+        archive = open_archive(world)?;
     }
-    // Another writer was done between our look and our lock.
-    Ok((open_archive(world)?, lock))
+    if archive.head().forbids_writing() {
+        return Err(Error::refused(
+            "a newer nacre has written to this archive what this one would destroy",
+            "Update nacre; reading still works.",
+        ));
+    }
+    Ok((archive, lock))
 }
 
 /// Under what name this machine remembers a target.

@@ -52,6 +52,9 @@ pub struct Compacted {
 impl Archive {
     /// Chooses what to put together. Reads the pack tree, and nothing of any pack.
     pub fn plan_moves(&self, policy: &MovePolicy) -> Result<Moves> {
+        if self.head.books_in_doubt() {
+            return Ok(Moves::default());
+        }
         let homes: BTreeSet<Alias> = self.head.homes.iter().map(|home| home.alias).collect();
         let mut packs = BTreeMap::new();
         let mut moves = Moves::default();

@@ -76,6 +76,8 @@ impl<'a> Commit<'a> {
         head.next.alias = Alias(index_alias.0 + 1);
         head.writer_nonce = draw(entropy.as_mut());
         archive.name_header(&mut head);
+        // Between the commits of a repair and its recount nothing may die: a healed chunk may stand on an item that is counted too low.
+        let mending = head.books_in_doubt();
         let index = IndexPack::new(
             index_alias,
             name,
@@ -94,7 +96,7 @@ impl<'a> Commit<'a> {
             shared: BTreeSet::new(),
             swept: BTreeSet::new(),
             counters: Vec::new(),
-            mending: false,
+            mending,
             corrects: false,
         }
     }
@@ -134,10 +136,11 @@ impl<'a> Commit<'a> {
         self.shared.extend(items);
     }
 
-    /// This commit mends what is damaged: the counters and dead ranges, which may be wrong, are neither believed nor kept, and nothing is freed. A recount
-    /// follows, whose commit says `set_counters`; a crash before that leaves too little marked as dead, which harms nothing.
+    /// This commit mends what is damaged: the counters and dead ranges, which may be wrong, are neither believed nor kept, and nothing is freed, in this
+    /// commit and in every later one until a recount, whose commit says `correct`. The head says so, so that a crash in between does no harm.
     pub fn mend(&mut self) {
         self.mending = true;
+        self.head.set_books_in_doubt(true);
     }
 
     /// Writes or removes records of run counters, by alias in rising order. Only in a commit that mends.
@@ -150,6 +153,7 @@ impl<'a> Commit<'a> {
     pub fn correct(&mut self) {
         self.mending = true;
         self.corrects = true;
+        self.head.set_books_in_doubt(false);
     }
 
     /// Takes out a record that cannot be read. Those of packs and sessions may be given anew after that.
