@@ -8,7 +8,8 @@ use nacre_core::header::{NewSecret, NewSlot};
 use nacre_core::keys::{Argon2Params, Secret as KeySecret};
 use nacre_core::node::ChunkFormat;
 
-use super::opening::{reach, target, unanswered, write_pin};
+use super::opening::{unanswered, write_pin};
+use super::reaching::{place, reach};
 use super::world::{World, entropy};
 use crate::archive::{Error, InitOptions, Result, init};
 use crate::cli::{ArchInit, Compression, Encryption, Exit, HashType};
@@ -20,7 +21,7 @@ const KDF_SECONDS: f64 = 1.0;
 
 /// Makes an archive at the target.
 pub fn run(world: &World<'_>, wanted: &ArchInit) -> Result<Exit> {
-    let place = format!("file:{}", target(world)?.display());
+    let place = place(world)?;
     if world.common.dry_run {
         let text = format!("would make an archive at {place}");
         world.monitor().note(&text);

@@ -14,6 +14,7 @@ mod listing;
 mod monitor;
 mod opening;
 mod prune;
+mod reaching;
 mod receive;
 mod repair;
 mod selection;

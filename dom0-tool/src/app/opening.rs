@@ -1,58 +1,26 @@
 //! Opening an archive for a command: the store, the pin, the key.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use nacre_core::header::{Candidates, Credential, HeaderError, UnlockError, Unlocked};
-use nacre_core::ids::{ArchiveId, HeaderHash};
+use nacre_core::ids::ArchiveId;
 use nacre_core::keys::{RecoveryCodeError, Secret};
 use zeroize::Zeroizing;
 
+use super::reaching::{pin_name, place, reach, target, with_place};
 use super::world::{World, entropy};
 use crate::archive::{
     Archive, Error, Memory, MemoryOf, OpenOptions, Pin, Result, header_error, open,
 };
 use crate::cli::Remember;
-use crate::joints::{
-    KeyPrompt, Level, PromptError, Purpose, StateDir, StateLock, Store, StoreErrorKind,
-};
+use crate::joints::{KeyPrompt, Level, PromptError, Purpose, StateDir, StateLock};
 use crate::state;
-use crate::store;
 use crate::unlock::{KeyCache, read_key_file};
 
 /// A target's memory is one short line.
 const PIN_LIMIT: usize = 256;
 /// How often a person may mistype the passphrase.
 const TRIES: usize = 3;
-
-/// The folder of the archive.
-pub fn target<'a>(world: &World<'a>) -> Result<&'a Path> {
-    world.common.file_target().ok_or_else(|| {
-        Error::refused(
-            "this kind of target comes with release 0.4",
-            "Use `--dest=file:/path` until then.",
-        )
-    })
-}
-
-/// Reaches the store. With `create` the archive's folder is made if it is not there.
-pub fn reach(world: &World<'_>, create: bool) -> Result<Arc<dyn Store>> {
-    let folder = target(world)?;
-    let opened = store::open_local(None, folder, create);
-    let opened = opened.map_err(|error| with_place(error.into(), folder))?;
-    Ok(Arc::from(opened))
-}
-
-/// An error that says that there is no archive, with the place where there is none.
-fn with_place(mut error: Error, folder: &Path) -> Error {
-    if let Error::Store(store) = &mut error
-        && store.kind == StoreErrorKind::NoArchive
-    {
-        store.detail = format!("{}: {}", folder.display(), store.detail);
-    }
-    error
-}
 
 /// No option accepts another archive in place of the known one: whoever wants that makes this machine forget what it knows. The
 /// message says where that is.
@@ -99,7 +67,7 @@ pub fn open_with(world: &World<'_>, memory: MemoryOf<'_>) -> Result<(Archive, Op
         },
     )
     .map_err(|error| match target(world) {
-        Ok(folder) => with_place(with_way_out(error, world), folder),
+        Ok(target) => with_place(with_way_out(error, world), target),
         Err(other) => other,
     })?;
     Ok((archive, pin))
@@ -139,15 +107,6 @@ pub fn open_to_write(world: &World<'_>, purpose: &str) -> Result<(Archive, Box<d
         ));
     }
     Ok((archive, lock))
-}
-
-/// Under what name this machine remembers a target.
-fn pin_name(world: &World<'_>) -> Result<String> {
-    let path = std::path::absolute(target(world)?)
-        .map_err(|error| Error::State(format!("the target's path cannot be used: {error}")))?;
-    // Any hash would do: it makes a path of any length a file name.
-    let hash = HeaderHash::of(path.as_os_str().as_bytes()).to_string();
-    Ok(hash.chars().take(32).collect())
 }
 
 fn read_pin(world: &World<'_>) -> Result<Option<Pin>> {
@@ -220,7 +179,7 @@ fn unlock(world: &World<'_>, candidates: Candidates) -> Result<Unlocked> {
 }
 
 fn by_passphrase(world: &World<'_>, candidates: &Candidates) -> Result<Unlocked> {
-    let place = format!("file:{}", target(world)?.display());
+    let place = place(world)?;
     let purpose = Purpose::Unlock { place: &place };
     let mut attempt = 1;
     loop {
@@ -253,7 +212,7 @@ fn by_passphrase(world: &World<'_>, candidates: &Candidates) -> Result<Unlocked>
 
 /// With `--recovery`: nothing else is tried.
 fn by_recovery_code(world: &World<'_>, candidates: &Candidates) -> Result<Unlocked> {
-    let place = format!("file:{}", target(world)?.display());
+    let place = place(world)?;
     let mut attempt = 1;
     loop {
         let purpose = Purpose::Recovery { place: &place };

@@ -41,8 +41,6 @@ const COMMANDS: &[(&str, Release)] = &[
 /// Long options to come, without their dashes.
 const OPTIONS: &[(&str, Release)] = &[
     ("meta-reduce", Keeping),
-    ("opt-ssh", Targets),
-    ("opt-qubes", Targets),
     ("retry", Targets),
     ("limit", Targets),
     ("includes", Qubes),

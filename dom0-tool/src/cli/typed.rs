@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(verify("nacre verify -a"), 2);
         assert_eq!(verify("nacre verify -a --volex=c"), 1);
         let other = understood("nacre list --dest=file:/typed", &[]);
-        assert_eq!(other.common.file_target(), Some(Path::new("/typed")));
+        assert_eq!(other.common.targets, ["file:/typed".parse().unwrap()]);
     }
 
     #[test]

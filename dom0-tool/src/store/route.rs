@@ -39,7 +39,7 @@ impl Default for Route {
     fn default() -> Self {
         Self {
             helper: None,
-            qrexec_client: QREXEC_CLIENT.into(),
+            qrexec_client: find_qrexec_client(),
             qrexec_options: QREXEC_OPTIONS.map(OsString::from).into(),
             ssh_options: Vec::new(),
             patience: Patience::default(),
@@ -133,6 +133,20 @@ impl Route {
             patience: self.patience,
         }
     }
+}
+
+/// Where it always was, else in PATH.
+fn find_qrexec_client() -> PathBuf {
+    let usual = Path::new(QREXEC_CLIENT);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    let mut found = folders.map(|folder| folder.join("qrexec-client"));
+    let other = if usual.is_file() {
+        None
+    } else {
+        found.find(|program| program.is_file())
+    };
+    other.unwrap_or_else(|| usual.to_owned())
 }
 
 fn bytes(path: Option<&str>) -> Vec<u8> {

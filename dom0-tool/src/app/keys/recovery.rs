@@ -6,7 +6,8 @@ use nacre_core::header::{ChangeError, Credential, NewSecret, NewSlot, Unlocked};
 use nacre_core::keys::Secret as KeySecret;
 use zeroize::Zeroizing;
 
-use super::super::opening::{target, unanswered};
+use super::super::opening::unanswered;
+use super::super::reaching::place;
 use super::super::world::{World, entropy};
 use super::sheet::Sheet;
 use super::{list, note, now, open, put, refused};
@@ -50,7 +51,7 @@ pub fn run(world: &World<'_>, label: Option<&KeyName>, untested: bool) -> Result
     let code = secret.to_recovery_code();
     let sheet = Sheet {
         archive: archive.id().to_string(),
-        target: format!("file:{}", target(world)?.display()),
+        target: place(world)?,
         day: list::day(world, now(world)),
         label,
         code: &code,

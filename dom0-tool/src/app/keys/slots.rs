@@ -5,7 +5,8 @@ use std::path::Path;
 use nacre_core::header::{ChangeError, NewSecret, NewSlot, SlotKind};
 
 use super::super::initiate::about_a_second;
-use super::super::opening::{target, unanswered};
+use super::super::opening::unanswered;
+use super::super::reaching::place;
 use super::super::world::{World, entropy};
 use super::{find, note, now, open, put, refused, shown, warn_of_copies};
 use crate::archive::{Error, Result};
@@ -153,7 +154,7 @@ fn new_passphrase(world: &World<'_>, passcmd: Option<&String>) -> Result<Secret>
             "Give --new-passcmd.",
         ));
     }
-    let place = format!("file:{}", target(world)?.display());
+    let place = place(world)?;
     let asked = prompt.ask(Purpose::Create { place: &place });
     asked.map_err(unanswered)
 }

@@ -50,6 +50,8 @@ pub fn meaning(command: LowCommand) -> Meaning {
 fn nowhere() -> Common {
     Common {
         targets: Vec::new(),
+        ssh_options: Vec::new(),
+        qubes_options: Vec::new(),
         meta_dir: None,
         passcmd: None,
         key_file: None,
@@ -79,6 +81,8 @@ fn common(place: Place, unlock: Unlock) -> Result<Common, UsageError> {
     };
     Ok(Common {
         targets: targets(place.dest)?,
+        ssh_options: place.opt_ssh,
+        qubes_options: place.opt_qubes,
         meta_dir: place.meta_dir,
         passcmd: unlock.passcmd,
         key_file: unlock.key_file,
@@ -93,7 +97,7 @@ fn common(place: Place, unlock: Unlock) -> Result<Common, UsageError> {
     })
 }
 
-/// This release knows folders, and one at a time.
+/// This release knows no names, and one place at a time.
 fn targets(dest: Vec<Target>) -> Result<Vec<Target>, UsageError> {
     if dest.is_empty() {
         return Err(UsageError::new(
@@ -101,12 +105,11 @@ fn targets(dest: Vec<Target>) -> Result<Vec<Target>, UsageError> {
             "give --dest=file:/PATH, or put dest into /etc/nacre/nacre.ini",
         ));
     }
-    if let Some(other) = dest.iter().find(|dest| !matches!(dest, Target::File(_))) {
-        let kind = match other {
-            Target::Named(name) => format!("the target name {name} from the ini"),
-            _ => format!("the target {other}"),
-        };
-        return Err(comes_later(&kind, Release::Targets));
+    for one in &dest {
+        if let Target::Named(name) = one {
+            let kind = format!("the target name {name} from the ini");
+            return Err(comes_later(&kind, Release::Targets));
+        }
     }
     if dest.len() > 1 {
         return Err(comes_later("more than one --dest", Release::Targets));

@@ -1,5 +1,6 @@
 //! Options that most commands have.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
@@ -11,9 +12,25 @@ use crate::cli::values::Remember;
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // Each is a switch of the command line.
 pub struct Place {
-    /// Where the archive is: file:/PATH
+    /// Where the archive is: file:/PATH, ssh://HOST/PATH, qubes://QUBE/PATH, …
     #[arg(long, value_name = "URL", help_heading = "Archive")]
     pub dest: Vec<Target>,
+    /// An argument for ssh, for ssh:// (repeat it for each; of qubes-ssh://, the qube's own configuration counts)
+    #[arg(
+        long,
+        value_name = "ARG",
+        allow_hyphen_values = true,
+        help_heading = "Archive"
+    )]
+    pub opt_ssh: Vec<OsString>,
+    /// An argument for qrexec-client in place of `-w 60`, for qubes://, qubes-ssh:// and qubes-usb:// (repeat it for each)
+    #[arg(
+        long,
+        value_name = "ARG",
+        allow_hyphen_values = true,
+        help_heading = "Archive"
+    )]
+    pub opt_qubes: Vec<OsString>,
     /// Folder for what this machine remembers of archives [default: /var/lib/nacre]
     #[arg(long, value_name = "DIR", help_heading = "Archive")]
     pub meta_dir: Option<PathBuf>,

@@ -7,6 +7,7 @@ mod local;
 mod prune;
 mod session;
 
+use std::ffi::OsString;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 
@@ -42,8 +43,12 @@ pub struct Invocation {
 /// What most commands need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Common {
-    /// Where the archive is. At least one, but for `version`; in this release exactly one, a `Target::File`.
+    /// Where the archive is. At least one, but for `version`; in this release exactly one, and no `Target::Named`.
     pub targets: Vec<Target>,
+    /// `--opt-ssh`: arguments for ssh of this machine.
+    pub ssh_options: Vec<OsString>,
+    /// `--opt-qubes`: arguments for `qrexec-client` in place of the usual ones, if there are any.
+    pub qubes_options: Vec<OsString>,
     /// `--meta-dir`, if it was given.
     pub meta_dir: Option<PathBuf>,
     /// `--passcmd`: a command for `sh -c` that prints the passphrase.
@@ -66,16 +71,6 @@ pub struct Common {
     pub threads: Option<NonZeroU8>,
     /// Compute and print the plan, change nothing.
     pub dry_run: bool,
-}
-
-impl Common {
-    /// The path of the archive's folder.
-    pub fn file_target(&self) -> Option<&std::path::Path> {
-        match self.targets.first() {
-            Some(Target::File(path)) => Some(path),
-            _ => None,
-        }
-    }
 }
 
 /// How much is said.
