@@ -1,7 +1,5 @@
 //! Opening an archive for a command: the store, the pin, the key.
 
-use std::sync::Arc;
-
 use nacre_core::header::{Candidates, Credential, HeaderError, UnlockError, Unlocked};
 use nacre_core::ids::ArchiveId;
 use nacre_core::keys::{RecoveryCodeError, Secret};
