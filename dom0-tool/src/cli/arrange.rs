@@ -126,7 +126,7 @@ mod tests {
         for typed in [
             "nacre status a",
             "nacre --limit=1M send a",
-            "nacre send a --opt-ssh x",
+            "nacre send a --limit x",
             "nacre --unknown backup",
         ] {
             assert!(
