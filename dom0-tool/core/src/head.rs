@@ -218,7 +218,9 @@ impl Head {
     pub fn forbids_writing(&self) -> bool {
         let volumes = self.volumes.iter();
         self.extensions.forbid_writing(&[DOUBT])
-            || volumes.into_iter().any(|it| it.extensions.forbid_writing(&[]))
+            || volumes
+                .into_iter()
+                .any(|it| it.extensions.forbid_writing(&[]))
     }
 
     /// The head of an archive in which there is nothing yet.

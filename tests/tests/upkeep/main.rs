@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod doubt;
 mod matrix;
 mod program;
 mod property;
