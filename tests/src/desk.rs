@@ -56,6 +56,22 @@ impl Desk {
         self.folder.path().join(name)
     }
 
+    /// Puts a link that may break in the place of the helper (`nacre-test-link`): to the archive as the program at its end shall be told
+    /// (`as-is`, `directory PATH`, `ssh HOST PATH`, `usb UUID PATH`). Without arguments the program gets those of the helper.
+    ///
+    /// # Panics
+    /// If that cannot be done.
+    #[allow(clippy::expect_used, reason = "a test cannot go on without its link")]
+    pub fn link(&self, cut: &str, locator: &str, program: &Path, arguments: &[&str]) {
+        let program = program.display().to_string();
+        let lines = [&[cut, locator, &program], arguments].concat().join("\n");
+        fs::write(self.path("link"), lines).expect("a plan for the link");
+        let helper = self.path("nacre-helper");
+        fs::remove_file(&helper).expect("a helper to replace");
+        let stand_in = helper_program().with_file_name("nacre-test-link");
+        link(&stand_in, &helper).expect("nacre-test-link is built with the tests");
+    }
+
     /// A command of `nacre` with the options that reach the desk's archive in `store/archive`.
     pub fn nacre(&self, arguments: &[&str]) -> Command {
         self.nacre_at("archive", arguments)
