@@ -76,8 +76,8 @@ mod tests {
     fn qubes_share_with_themselves_and_templates_with_each_other() {
         for (volume, domain) in [
             ("vm-work-private", "qube work"),
-            ("appvms/work/private.img", "qube work"),
-            ("appvms/work/root.img", "qube work"),
+            ("appvms/mail/private.img", "qube mail"),
+            ("appvms/mail/root.img", "qube mail"),
             ("vm-my-vpn-private", "qube my-vpn"),
             ("vm-debian-12-root", "templates"),
             ("vm-templates/debian-12/root.img", "templates"),

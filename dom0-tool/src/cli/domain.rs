@@ -92,7 +92,7 @@ mod tests {
             ("*a*b*", "xxaxxbxx", true),
             ("*a*b*", "xxbxxaxx", false),
             ("a*a", "a", false),
-            ("appvms/*/private.img", "appvms/work/private.img", true),
+            ("appvms/*/private.img", "appvms/mail/private.img", true),
         ] {
             assert_eq!(fits(pattern, name), wanted, "{pattern} {name}");
         }

@@ -9,7 +9,7 @@ use super::error::BadValue;
 /// Longest name, in bytes; the format's limit.
 const LONGEST: usize = 255;
 
-/// The name of a volume in the archive (`vm-work-private`, `appvms/work/private.img`).
+/// The name of a volume in the archive (`vm-work-private`, `appvms/mail/private.img`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VolumeName(String);
 
@@ -138,7 +138,7 @@ mod tests {
         }
         for good in [
             "vm-work-private",
-            "appvms/work/private.img",
+            "appvms/mail/private.img",
             "..a",
             "a b",
             "größe",

@@ -80,7 +80,7 @@ pub struct QubeVolume {
     pub name: String,
     /// The pool it is in.
     pub pool: String,
-    /// What the pool calls it: `qubes_dom0/vm-work-private`, `appvms/work/private`.
+    /// What the pool calls it: `qubes_dom0/vm-work-private`, `appvms/mail/private`.
     pub vid: String,
     /// Bytes.
     pub size: u64,

@@ -37,7 +37,7 @@ pub trait VolumeSource: Send + Sync {
 pub struct VolumeNames {
     /// In the archive.
     pub archive: String,
-    /// In local storage: `vm-work-private`, `appvms/work/private.img`. Snapshots are named after it.
+    /// In local storage: `vm-work-private`, `appvms/mail/private.img`. Snapshots are named after it.
     pub local: String,
 }
 

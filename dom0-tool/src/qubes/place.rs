@@ -153,12 +153,12 @@ mod tests {
         assert_eq!(found.name, "vm-work-private");
         assert_eq!(found.live, "vm-work-private-snap");
         let reflink = pool("file-reflink", &[("dir_path", "/var/lib/qubes")]);
-        let found = place(&volume("appvms/work/private", 1), Some(&reflink)).unwrap();
+        let found = place(&volume("appvms/mail/private", 1), Some(&reflink)).unwrap();
         assert_eq!(found.storage.as_local(), "/var/lib/qubes");
-        assert_eq!(found.name, "appvms/work/private.img");
-        assert_eq!(found.live, "appvms/work/private-dirty.img");
-        let both = candidates("work", &QubeClass::App, "private");
-        assert_eq!(both, ["vm-work-private", "appvms/work/private.img"]);
+        assert_eq!(found.name, "appvms/mail/private.img");
+        assert_eq!(found.live, "appvms/mail/private-dirty.img");
+        let both = candidates("mail", &QubeClass::App, "private");
+        assert_eq!(both, ["vm-mail-private", "appvms/mail/private.img"]);
     }
 
     #[test]

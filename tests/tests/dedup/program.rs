@@ -60,10 +60,10 @@ fn volumes_share_what_the_user_lets_them_share() {
     let desk = Desk::new();
     desk.done(&["arch-init"]);
     let content = image(&desk, "image", &"abcdefghij".repeat(3));
-    send(&desk, "vm-work-private", &["--dedup"]);
+    send(&desk, "vm-shop-private", &["--dedup"]);
     let one = stored(&desk.path("store"));
     // The same qube's other volume, by its name; another qube's has a domain of its own.
-    send(&desk, "appvms/work/other.img", &["--dedup"]);
+    send(&desk, "appvms/shop/other.img", &["--dedup"]);
     let two = stored(&desk.path("store"));
     assert!(two < one + one / 10, "{one} {two}");
     send(&desk, "vm-home-private", &["--dedup"]);
@@ -91,7 +91,7 @@ fn volumes_share_what_the_user_lets_them_share() {
     let other = desk.run(&[
         "send",
         &desk.import("vm-mail-private", "image"),
-        "--dedup-domain=qube work",
+        "--dedup-domain=qube shop",
     ]);
     assert!(
         other
@@ -100,8 +100,8 @@ fn volumes_share_what_the_user_lets_them_share() {
         "{other:?}"
     );
     for volume in [
-        "vm-work-private",
-        "appvms/work/other.img",
+        "vm-shop-private",
+        "appvms/shop/other.img",
         "vm-home-private",
         "vm-mail-private",
     ] {

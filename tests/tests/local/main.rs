@@ -31,7 +31,7 @@ impl Bench {
         let mounted = Mounted::new(kind, 400)?;
         let desk = Desk::new();
         desk.done(&["arch-init"]);
-        fs::create_dir_all(mounted.path().join("pool/appvms/work")).unwrap();
+        fs::create_dir_all(mounted.path().join("pool/appvms/mail")).unwrap();
         Ok(Self { desk, mounted })
     }
 

@@ -7,7 +7,7 @@ use nacre_tests::skip;
 
 use super::{Bench, CHUNK, figure, noise};
 
-const WORK: &str = "appvms/work/private.img";
+const WORK: &str = "appvms/mail/private.img";
 
 /// A bench with two volumes that have been sent once.
 fn sent(kind: FileSystem) -> Result<Bench, String> {

@@ -13,12 +13,12 @@ use super::{BLOCK, Desk, assert_all_found, content, freeze, on_both, punch, rang
 #[test]
 fn a_changed_block_is_found_alone() {
     on_both("a_changed_block_is_found_alone", |desk| {
-        let file = desk.image("appvms/work/private.img");
+        let file = desk.image("appvms/mail/private.img");
         write(&file, 0..4000, 1);
-        let first = desk.session("appvms/work/private.img");
+        let first = desk.session("appvms/mail/private.img");
         write(&file, 1234..1235, 2);
         punch(&file, 2000..2002);
-        let frozen = desk.freeze("appvms/work/private.img");
+        let frozen = desk.freeze("appvms/mail/private.img");
         let found = ranges(frozen.changes_since(&first).unwrap());
         let mut wanted = Ranges::one(1234 * BLOCK, 1235 * BLOCK);
         wanted = wanted.union(&Ranges::one(2000 * BLOCK, 2002 * BLOCK));

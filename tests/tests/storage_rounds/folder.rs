@@ -18,7 +18,7 @@ pub struct Folder {
 impl Folder {
     pub fn new(kind: FileSystem) -> Result<Self, String> {
         let mounted = Mounted::new(kind, 600)?;
-        fs::create_dir_all(mounted.path().join("pool/appvms/work"))
+        fs::create_dir_all(mounted.path().join("pool/appvms/mail"))
             .map_err(|error| error.to_string())?;
         Ok(Self { mounted })
     }
@@ -48,7 +48,7 @@ impl Place for Folder {
     }
 
     fn volumes(&self) -> [&'static str; 2] {
-        ["appvms/work/private.img", "vm-root.img"]
+        ["appvms/mail/private.img", "vm-root.img"]
     }
 
     fn alias(&self) -> &'static str {
@@ -83,7 +83,7 @@ impl Place for Folder {
     }
 
     fn replace(&self, volume: &str) {
-        let dirty = "appvms/work/dirty";
+        let dirty = "appvms/mail/dirty";
         rustix::fs::ioctl_ficlone(self.open(dirty), self.open(volume)).unwrap();
         fs::rename(self.path(dirty), self.path(volume)).unwrap();
     }

@@ -143,8 +143,8 @@ mod tests {
         ] {
             assert!(path_of(root, bad).is_err(), "{bad:?}");
         }
-        let good = path_of(root, "appvms/work/private.img").unwrap();
-        assert_eq!(good, Path::new("/pool/appvms/work/private.img"));
+        let good = path_of(root, "appvms/mail/private.img").unwrap();
+        assert_eq!(good, Path::new("/pool/appvms/mail/private.img"));
         assert!(escape(&"a/".repeat(100)).is_err());
     }
 
@@ -153,9 +153,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let files = [
-            "appvms/work/private.img",
-            "appvms/work/private-dirty.img",
-            "appvms/work/icon.png",
+            "appvms/mail/private.img",
+            "appvms/mail/private-dirty.img",
+            "appvms/mail/icon.png",
             ".nacre-snapshots/00/a.img.1",
             ".hidden/b.img",
             "vm-templates/t/root.img",
@@ -167,7 +167,7 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         let wanted = [
-            "appvms/work/private.img",
+            "appvms/mail/private.img",
             "c.img",
             "vm-templates/t/root.img",
         ];
