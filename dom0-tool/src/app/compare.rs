@@ -9,7 +9,7 @@ use nacre_core::head::Volume;
 use super::end::{exit_of, sentence};
 use super::opening::open_archive;
 use super::receive::tell_damage;
-use super::selection::{session, wish};
+use super::selection::{self, session, wish};
 use super::storages::{self, Direction, choose};
 use super::world::World;
 use crate::archive::{Archive, Damage, Error, Result, Sessions};
@@ -71,12 +71,7 @@ pub fn run(world: &World<'_>, wanted: &Diff) -> Result<Exit> {
 /// What is compared, in the state of this moment.
 fn freeze(world: &World<'_>, archive: &Archive, wanted: &Diff) -> Result<(Frozen, Vec<String>)> {
     let storages = storages::open(world, archive.id(), &wanted.local)?;
-    let known: Vec<String> = archive
-        .head()
-        .volumes
-        .iter()
-        .map(|v| v.name.clone())
-        .collect();
+    let known = selection::names(archive);
     let (found, missing) = wanted.selection.resolve(&known);
     let mut problems: Vec<String> = missing
         .iter()

@@ -11,7 +11,7 @@ use nacre_core::session::{Session, SessionVolume};
 
 use super::end::sentence;
 use super::opening::{open_archive, unanswered};
-use super::selection::{session, wish};
+use super::selection::{self, session, wish};
 use super::storages::{self, Direction, Storage, choose};
 use super::world::World;
 use crate::archive::{Archive, Damage, Error, Result, Sessions};
@@ -154,12 +154,7 @@ fn plan<'a>(
             }
         }
         Goal::Local(_) => {
-            let known: Vec<String> = archive
-                .head()
-                .volumes
-                .iter()
-                .map(|v| v.name.clone())
-                .collect();
+            let known = selection::names(archive);
             let choice = choose(storages, &wanted.selection, &known, &[], Direction::Receive);
             for (storage, names) in storages.iter().zip(choice.of_storage) {
                 for name in names {

@@ -6,10 +6,15 @@ use nacre_core::session::{Session, SessionVolume};
 use crate::archive::{Archive, Error, Result, Sessions, Wish};
 use crate::cli::{Selection, SessionPoint};
 
+/// The names of all volumes of the archive.
+pub fn names(archive: &Archive) -> Vec<String> {
+    let all = archive.head().volumes.iter();
+    all.map(|volume| volume.name.clone()).collect()
+}
+
 /// The volumes of the archive that are meant, and the names that it does not have.
 pub fn volumes<'a>(archive: &'a Archive, selection: &Selection) -> (Vec<&'a Volume>, Vec<String>) {
-    let all = &archive.head().volumes;
-    let names: Vec<String> = all.iter().map(|volume| volume.name.clone()).collect();
+    let names = names(archive);
     let (found, missing) = selection.resolve(&names);
     let found = found
         .into_iter()

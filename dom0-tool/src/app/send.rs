@@ -6,6 +6,7 @@ use super::autoprune;
 use super::domains;
 use super::end::sentence;
 use super::opening::{open_to_write, unanswered};
+use super::selection;
 use super::storages::{self, Direction, Storage, choose};
 use super::world::World;
 use crate::archive::{Archive, Error, Result};
@@ -76,12 +77,7 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn make(archive: &Archive, storages: &'a [Storage], wanted: &Send) -> Result<Self> {
-        let known: Vec<String> = archive
-            .head()
-            .volumes
-            .iter()
-            .map(|v| v.name.clone())
-            .collect();
+        let known = selection::names(archive);
         let imported: Vec<&str> = wanted.imports.iter().map(|i| i.volume.as_str()).collect();
         let mut choice = choose(
             storages,
