@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use crate::cli::{
-    Early, Exit, Invocation, Preset, RETENTION_RULES, Typed, UsageError, later_option,
-    needless_option,
+    Early, Exit, Invocation, OF_TARGET, Preset, RETENTION_RULES, Sections, TargetPresets, Typed,
+    UsageError, later_option, needless_option,
 };
-use crate::config::{self, ConfigError, OptionKind};
+use crate::config::{
+    self, Checked, ConfigError, OptionKind, Setting, TargetSection, Words, nearest,
+};
 
 /// The whole program: from the words of the shell, the first of which is the program's name, to the exit code.
 pub fn program(args: Vec<OsString>) -> Exit {
@@ -21,14 +23,41 @@ pub fn program(args: Vec<OsString>) -> Exit {
 pub fn understand(args: Vec<OsString>) -> Result<Invocation, Early> {
     let mut typed = Typed::new(args)?;
     if !typed.uses_ini() {
-        return typed.request(&[]);
+        let none = Sections {
+            all: &[],
+            near: &|_| None,
+        };
+        return typed.request(&[], none);
     }
-    let (presets, notices) = presets(&typed).map_err(|error| ini_error(&error))?;
-    typed.notice(notices);
-    typed.request(&presets)
+    let checked = presets(&typed).map_err(|error| ini_error(&error))?;
+    let all: Vec<TargetPresets> = checked.targets.into_iter().map(section).collect();
+    let names = || all.iter().map(|section| section.name.as_str());
+    let sections = Sections {
+        all: &all,
+        near: &|name| nearest(name, names()).map(str::to_owned),
+    };
+    let presets: Vec<Preset> = checked.settings.into_iter().map(preset).collect();
+    typed.notice(checked.notices);
+    typed.request(&presets, sections)
 }
 
-fn presets(typed: &Typed) -> Result<(Vec<Preset>, Vec<String>), ConfigError> {
+fn preset(setting: Setting) -> Preset {
+    Preset {
+        option: setting.key,
+        values: setting.values,
+        place: setting.place,
+    }
+}
+
+fn section(section: TargetSection) -> TargetPresets {
+    TargetPresets {
+        name: section.name,
+        place: section.place,
+        presets: section.settings.into_iter().map(preset).collect(),
+    }
+}
+
+fn presets(typed: &Typed) -> Result<Checked, ConfigError> {
     let ini = config::load(typed.config())?;
     let options = typed.options();
     let known: Vec<&str> = options.iter().map(|(name, _)| name.as_str()).collect();
@@ -43,13 +72,13 @@ fn presets(typed: &Typed) -> Result<(Vec<Preset>, Vec<String>), ConfigError> {
             OptionKind::Unknown
         }
     };
-    let (settings, notices) = config::check(&ini, &kind, &known, RETENTION_RULES)?;
-    let presets = settings.into_iter().map(|setting| Preset {
-        option: setting.key,
-        values: setting.values,
-        place: setting.place,
-    });
-    Ok((presets.collect(), notices))
+    let words = Words {
+        kind: &kind,
+        known: &known,
+        rules: RETENTION_RULES,
+        of_target: OF_TARGET,
+    };
+    config::check(&ini, &words)
 }
 
 fn ini_error(error: &ConfigError) -> Early {

@@ -5,6 +5,7 @@ use nacre_core::session::{Session, SessionVolume};
 
 use super::opening::open_archive;
 use super::selection::{volume, wish};
+use super::status::record::{self, Run};
 use super::world::{World, civil};
 use crate::archive::{Archive, Error, Result, Sessions, VerifiedVersions, Wish};
 use crate::cli::{Exit, List, Listing, SessionPoint, Verbosity};
@@ -16,6 +17,7 @@ use crate::report::{Align, Table, text};
 pub fn run(world: &World<'_>, wanted: &List) -> Result<Exit> {
     let archive = open_archive(world)?;
     let sessions = archive.sessions()?;
+    record::seen(world, &archive, &Run::default());
     let verified = Verified::of(world, &archive)?;
     let rows = match &wanted.what {
         Listing::Volumes => volumes(&archive, &sessions, &verified),

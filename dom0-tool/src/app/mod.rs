@@ -8,6 +8,7 @@ mod compare;
 mod deduplicate;
 mod domains;
 mod end;
+mod freezing;
 mod initiate;
 mod keys;
 mod listing;
@@ -20,6 +21,8 @@ mod repair;
 mod selection;
 mod send;
 mod session;
+mod several;
+pub mod status;
 mod storages;
 mod verify;
 mod world;
@@ -29,6 +32,7 @@ use crate::cli::{Exit, Invocation, Request};
 use crate::entry;
 
 use end::Told;
+use freezing::Taken;
 use world::World;
 
 /// Carries out a command and says how it ended.
@@ -43,6 +47,15 @@ pub fn run(invocation: &Invocation) -> Exit {
     for notice in &invocation.notices {
         world.monitor().note(notice);
     }
+    if !invocation.others.is_empty() {
+        let others = invocation.others.iter();
+        let others: Vec<several::Job<'_>> = others
+            .map(|(common, request)| (world.beside(common), request))
+            .collect();
+        let mut jobs = vec![(world, &invocation.request)];
+        jobs.extend(others);
+        return several::run(&jobs);
+    }
     match carry_out(&world, &invocation.request) {
         Ok(exit) => exit,
         Err(error) => {
@@ -56,7 +69,7 @@ pub fn run(invocation: &Invocation) -> Exit {
 fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
     match request {
         Request::ArchInit(init) => initiate::run(world, init),
-        Request::Send(send) => send::run(world, send),
+        Request::Send(send) => send::run(world, send, &mut Taken::default()),
         Request::Receive(receive) => receive::run(world, receive),
         Request::Verify(verify) => verify::run(world, verify),
         Request::Monitor(wanted) => monitor::run(world, wanted),
@@ -70,6 +83,7 @@ fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
         Request::Key(key) => keys::run(world, key),
         Request::Deduplicate(wanted) => deduplicate::run(world, wanted),
         Request::Session(change) => session::run(world, change),
+        Request::Status(wanted) => status::run(&[world], wanted),
         Request::Version => Ok(Exit::Done),
     }
 }

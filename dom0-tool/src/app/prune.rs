@@ -13,6 +13,7 @@ use nacre_core::session_name::SessionName;
 
 use super::opening::{open_to_write, unanswered};
 use super::selection::volumes;
+use super::status::record::{self, Run};
 use super::world::World;
 use crate::archive::{Archive, Error, Forgotten, Freed, Result, Sessions};
 use crate::cli::{
@@ -30,11 +31,19 @@ struct Row {
     why: String,
 }
 
-/// Forgets sessions.
+/// Forgets sessions, and remembers what the archive has now.
 pub fn run(world: &World<'_>, wanted: &Prune) -> Result<Exit> {
     let (mut archive, _lock) = open_to_write(world, "prune")?;
+    let exit = forget(world, &mut archive, wanted)?;
+    if !world.common.dry_run {
+        record::seen(world, &archive, &Run::default());
+    }
+    Ok(exit)
+}
+
+fn forget(world: &World<'_>, archive: &mut Archive, wanted: &Prune) -> Result<Exit> {
     let sessions = archive.sessions()?;
-    let (found, missing) = volumes(&archive, &wanted.selection);
+    let (found, missing) = volumes(archive, &wanted.selection);
     for name in &missing {
         world.monitor().error(&format!(
             "The archive has no volume {name}. See `nacre list`."
@@ -90,7 +99,7 @@ pub fn run(world: &World<'_>, wanted: &Prune) -> Result<Exit> {
     }
     archive.prune(&forgotten, world.clock())?;
     world.monitor().note(&format!("forgot {what}"));
-    free(world, &mut archive)?;
+    free(world, archive)?;
     Ok(exit)
 }
 

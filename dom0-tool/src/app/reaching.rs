@@ -26,6 +26,13 @@ pub fn place(world: &World<'_>) -> Result<String> {
     Ok(target(world)?.to_string())
 }
 
+/// What the user calls the target: its name in the ini, or the place.
+pub fn title(world: &World<'_>) -> String {
+    let place = || world.common.targets.first().map(ToString::to_string);
+    let name = world.common.name.clone();
+    name.or_else(place).unwrap_or_default()
+}
+
 /// Reaches the store. With `create` the archive's folder is made if it is not there.
 pub fn reach(world: &World<'_>, create: bool) -> Result<Arc<dyn Store>> {
     let target = target(world)?;
@@ -59,7 +66,7 @@ fn launch(route: &Route, target: &Target, create: bool) -> std::result::Result<L
             Ok(route.qube_usb(&qube.0, &uuid.0, text(path).as_deref(), create))
         }
         Target::Usb(uuid, path) => route.usb(&uuid.0, text(path).as_deref(), create),
-        // The command line lets no name through as long as there are no sections.
+        // Names were looked up when the command line was understood.
         Target::Named(name) => {
             let detail = format!("the ini has no target {name}");
             Err(StoreError::new(StoreErrorKind::NoArchive, None, detail))

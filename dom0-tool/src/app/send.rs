@@ -5,39 +5,91 @@ use nacre_core::session::Tag;
 use super::autoprune;
 use super::domains;
 use super::end::sentence;
+use super::freezing::{Origin, Plan, Taken, Volumes};
 use super::opening::{open_to_write, unanswered};
-use super::selection;
-use super::storages::{self, Direction, Storage, choose};
+use super::status::record::{self, Run};
+use super::storages;
 use super::world::World;
 use crate::archive::{Archive, Error, Result};
 use crate::backup::{self, SendOptions, SendReport, Surroundings, VolumeOutcome};
 use crate::cli::{Exit, Send, TagWish};
-use crate::joints::{
-    Activity, FrozenVolume, KeyPrompt, SourceError, Summary, VolumeNames, VolumeSource,
-    VolumeSummary,
-};
-use crate::source::PlainSource;
+use crate::joints::{Activity, FrozenVolume, KeyPrompt, Summary, VolumeSummary};
 
-/// Stores a session. The archive is opened first, so that whatever hinders it is known before any snapshot is made.
-pub fn run(world: &World<'_>, wanted: &Send) -> Result<Exit> {
+/// Stores a session, and remembers how that went.
+pub fn run(world: &World<'_>, wanted: &Send, taken: &mut Taken) -> Result<Exit> {
+    let sent = attempt(world, wanted, taken);
+    if let Err(error) = &sent
+        && !matches!(error, Error::Interrupted)
+        && !world.common.dry_run
+    {
+        record::failed(world, "send", error);
+    }
+    sent
+}
+
+/// Stores a session. The archive is opened first, so that whatever hinders it is known before any snapshot is made. `taken` is what
+/// earlier targets of the run got.
+fn attempt(world: &World<'_>, wanted: &Send, taken: &mut Taken) -> Result<Exit> {
     let tags = tags(world, &wanted.tags)?;
-    let (mut archive, _lock) = open_to_write(world, "send")?;
+    let (mut archive, lock) = open_to_write(world, "send")?;
     let storages = storages::open(world, archive.id(), &wanted.local)?;
     let mut plan = Plan::make(&archive, &storages, wanted)?;
-    let (mut volumes, unreadable) = plan.freeze();
-    plan.problems
-        .extend(unreadable.iter().map(|error| format!("{error}.")));
+    let begun = world.clock().now().seconds;
+    let mut volumes = plan.freeze(taken);
     for problem in &plan.problems {
         world.monitor().error(problem);
     }
-    if volumes.is_empty() {
+    if volumes.frozen.is_empty() {
         return Ok(Exit::Nothing);
     }
-    let sizes = volumes.iter().map(|volume| (volume.name(), volume.size()));
-    autoprune::before_send(world, &mut archive, wanted, &sizes.collect::<Vec<_>>())?;
-    let report = store(world, &mut archive, &mut volumes, wanted, tags)?;
+    let sent = make_room(world, &mut archive, wanted, &volumes)
+        .and_then(|()| store(world, &mut archive, &mut volumes.frozen, wanted, tags));
+    if let Ok(report) = &sent
+        && !world.common.dry_run
+    {
+        remember(world, &archive, report, &volumes.origins, begun);
+    }
+    taken.keep(volumes, lock);
+    let report = sent?;
     tell(world, &report);
     Ok(exit(&report, plan.problems.is_empty()))
+}
+
+fn remember(
+    world: &World<'_>,
+    archive: &Archive,
+    report: &SendReport,
+    origins: &[Origin],
+    begun: i64,
+) {
+    let mut run = Run {
+        begun: Some(begun),
+        origins,
+        ..Run::default()
+    };
+    for volume in &report.volumes {
+        match &volume.outcome {
+            VolumeOutcome::Stored | VolumeOutcome::Unchanged if !report.interrupted => {
+                run.current.push(&volume.name);
+            }
+            VolumeOutcome::Failed(error) => run.failed.push((&volume.name, error.to_string())),
+            _ => {}
+        }
+    }
+    record::seen(world, archive, &run);
+}
+
+fn make_room(
+    world: &World<'_>,
+    archive: &mut Archive,
+    wanted: &Send,
+    volumes: &Volumes,
+) -> Result<()> {
+    let frozen = volumes.frozen.iter();
+    let sizes: Vec<_> = frozen
+        .map(|volume| (volume.name(), volume.size()))
+        .collect();
+    autoprune::before_send(world, archive, wanted, &sizes)
 }
 
 /// Sends frozen volumes to an archive.
@@ -68,80 +120,6 @@ fn store(
     backup::send(archive, volumes, &options, &around)
 }
 
-/// What is to be frozen, storage by storage, and what is missing.
-struct Plan<'a> {
-    sources: Vec<(&'a dyn VolumeSource, Vec<VolumeNames>)>,
-    imports: (PlainSource, Vec<VolumeNames>),
-    problems: Vec<String>,
-}
-
-impl<'a> Plan<'a> {
-    fn make(archive: &Archive, storages: &'a [Storage], wanted: &Send) -> Result<Self> {
-        let known = selection::names(archive);
-        let imported: Vec<&str> = wanted.imports.iter().map(|i| i.volume.as_str()).collect();
-        let mut choice = choose(
-            storages,
-            &wanted.selection,
-            &known,
-            &imported,
-            Direction::Send,
-        );
-        let mut sources = Vec::new();
-        for (storage, names) in storages.iter().zip(choice.of_storage) {
-            let there = storage.pool.list()?;
-            let (here, missing): (Vec<VolumeNames>, Vec<VolumeNames>) = names
-                .into_iter()
-                .partition(|name| there.contains(&name.local));
-            let missing = missing.iter();
-            let missing = missing.map(|name| not_here(&known, storage, name));
-            choice.problems.extend(missing);
-            sources.push((storage.pool.as_ref() as &dyn VolumeSource, here));
-        }
-        Ok(Self {
-            sources,
-            imports: imports(wanted),
-            problems: choice.problems,
-        })
-    }
-
-    /// Freezes all volumes of all storages, close together. What cannot be frozen does not hold up the others.
-    fn freeze(&self) -> (Vec<Box<dyn FrozenVolume>>, Vec<SourceError>) {
-        let (mut volumes, mut errors) = (Vec::new(), Vec::new());
-        let (plain, files) = &self.imports;
-        let sources = self.sources.iter().map(|(source, names)| (*source, names));
-        let all = sources.chain([(plain as &dyn VolumeSource, files)]);
-        for (source, names) in all.filter(|(_, names)| !names.is_empty()) {
-            match source.freeze(names) {
-                Ok(frozen) => {
-                    for one in frozen {
-                        match one {
-                            Ok(volume) => volumes.push(volume),
-                            Err(error) => errors.push(error),
-                        }
-                    }
-                }
-                Err(error) => errors.push(error),
-            }
-        }
-        (volumes, errors)
-    }
-}
-
-fn not_here(known: &[String], storage: &Storage, name: &VolumeNames) -> String {
-    let VolumeNames { archive, local } = name;
-    let place = &storage.place;
-    if known.contains(archive) {
-        format!(
-            "Volume {archive} is not in {place}, and is not sent. \
-             Leave it out with --volex, or remove it from the archive with `nacre delete`."
-        )
-    } else if archive == local {
-        format!("There is no volume {archive}, neither in {place} nor in the archive.")
-    } else {
-        format!("There is no volume {local} in {place}, which was to become {archive}.")
-    }
-}
-
 fn tags(world: &World<'_>, wishes: &[TagWish]) -> Result<Vec<Tag>> {
     let mut tags = Vec::new();
     for wish in wishes {
@@ -167,15 +145,6 @@ fn asked(line: &str) -> Result<Tag> {
             "A tag is printable, without space, `,`, `=` and `^`.",
         )
     })
-}
-
-/// Files and devices that are read as they are.
-fn imports(wanted: &Send) -> (PlainSource, Vec<VolumeNames>) {
-    let files = wanted.imports.iter();
-    let files = files.map(|import| (import.volume.as_str().to_owned(), import.path.clone()));
-    let names = wanted.imports.iter();
-    let names = names.map(|import| VolumeNames::same(import.volume.as_str()));
-    (PlainSource::new(files.collect()), names.collect())
 }
 
 fn tell(world: &World<'_>, report: &SendReport) {

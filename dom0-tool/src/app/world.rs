@@ -21,7 +21,7 @@ pub struct World<'a> {
     pub common: &'a Common,
     /// Where questions go.
     pub prompt: Prompt,
-    monitor: Box<dyn Monitor>,
+    monitor: Arc<dyn Monitor>,
     clock: SystemClock,
     stop: Arc<AtomicBool>,
 }
@@ -64,10 +64,24 @@ impl<'a> World<'a> {
                 passcmd: common.passcmd.clone(),
                 unattended: common.unattended,
             },
-            monitor: report::monitor(common.json, least),
+            monitor: report::monitor(common.json, least).into(),
             clock: SystemClock::new(),
             stop,
         })
+    }
+
+    /// The same world with another target.
+    pub fn beside(&self, common: &'a Common) -> Self {
+        Self {
+            common,
+            prompt: Prompt {
+                passcmd: common.passcmd.clone(),
+                unattended: common.unattended,
+            },
+            monitor: Arc::clone(&self.monitor),
+            clock: self.clock.clone(),
+            stop: Arc::clone(&self.stop),
+        }
     }
 
     /// Who watches.
@@ -118,9 +132,18 @@ impl<'a> World<'a> {
 
     /// dom0's memory of targets.
     pub fn targets(&self) -> Result<Directory> {
+        self.folder("targets")
+    }
+
+    /// What dom0 remembers of how things stand.
+    pub fn statuses(&self) -> Result<Directory> {
+        self.folder("status")
+    }
+
+    fn folder(&self, name: &str) -> Result<Directory> {
         let base = self.common.meta_dir.clone();
         let base = base.unwrap_or_else(|| PathBuf::from(state::DEFAULT_BASE));
-        Ok(Directory::create(&base.join("targets"))?)
+        Ok(Directory::create(&base.join(name))?)
     }
 }
 

@@ -212,7 +212,8 @@ impl Pin {
     }
 }
 
-fn parse_id(text: &str) -> Option<ArchiveId> {
+/// Reads an archive's id as it is written.
+pub fn parse_id(text: &str) -> Option<ArchiveId> {
     if text.len() != 32 {
         return None;
     }

@@ -49,7 +49,7 @@ pub use error::{Error, Result, Severity};
 pub use free::{Freed, Orphan};
 pub use init::{InitOptions, init};
 pub use known::KnownEntries;
-pub use memory::{Memory, Pin};
+pub use memory::{Memory, Pin, parse_id};
 pub use nodes::{Nodes, SealedItem};
 pub use open::{MemoryOf, OpenOptions, Unlock, header_error, open};
 pub use packs::Located;

@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn what_comes_later_is_said_to_come_later_and_never_ignored() {
         for typed in [
-            "nacre status a",
+            "nacre setup a",
             "nacre --limit=1M send a",
             "nacre send a --limit x",
             "nacre --unknown backup",

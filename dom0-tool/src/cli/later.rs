@@ -34,7 +34,6 @@ const COMMANDS: &[(&str, Release)] = &[
     ("backup", Qubes),
     ("restore", Qubes),
     ("browse", Qubes),
-    ("status", Targets),
     ("setup", Packages),
 ];
 

@@ -13,6 +13,7 @@ mod keep;
 mod later;
 mod local;
 mod low;
+mod named;
 mod request;
 mod retention;
 mod rivals;
@@ -33,11 +34,12 @@ pub use later::{Release, needless as needless_option, option as later_option};
 pub use local::{
     LARGEST_FILE as LARGEST_VOLUMES_FILE, Listed, ListedStorages, Local, LocalPlace, parse_volumes,
 };
+pub use named::{OF_TARGET, Sections, TargetPresets};
 pub use request::Rules as PruneRules;
 pub use request::{
     Add, ArchCheck, ArchInit, CheckAction, Common, Deduplicate, Delete, Diff, Goal, Invocation,
     Key, List, Listing, Monitor, OneVolume, Prune, Receive, Rename, Request, Selection, Send,
-    SessionAction, SessionChange, SnapshotUse, Verbosity, Verify, Which, WriteMode,
+    SessionAction, SessionChange, SnapshotUse, Status, Verbosity, Verify, Which, WriteMode,
 };
 pub use retention::{RETENTION_RULES, RetentionWish};
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};

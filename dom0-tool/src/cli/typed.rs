@@ -1,6 +1,6 @@
 //! The command line in two steps: what was typed, and then, with what the ini adds, what it means.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,10 @@ use super::catalog::{Catalog, Kind, kind_of};
 use super::error::{Early, UsageError};
 use super::high;
 use super::low::Low;
-use super::request::Invocation;
+use super::named::{self, Sections};
+use super::request::{Common, Invocation, Request};
 use super::rivals::beaten;
+use super::target::Target;
 
 /// What an ini says about one option.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +82,73 @@ impl Typed {
         self.notices.extend(notices);
     }
 
-    /// What is to be done. Every preset is checked, also those of options that this command does not have.
-    pub fn request(mut self, presets: &[Preset]) -> Result<Invocation, Early> {
+    /// What is to be done, for each target. Every preset is checked, also those of options that this command does not have and of
+    /// targets that are not meant.
+    pub fn request(self, presets: &[Preset], sections: Sections<'_>) -> Result<Invocation, Early> {
+        for section in sections.all {
+            section.target()?;
+            for preset in &section.presets {
+                self.words(preset)?;
+            }
+        }
+        let (common, request) = self.meaning(presets)?;
+        let mut targets = common.targets.clone();
+        if matches!(request, Request::Status(_)) && !self.typed("dest") {
+            // Of everything that there is, unless something was typed.
+            let names = sections.all.iter().map(|section| section.name.clone());
+            targets.extend(names.map(Target::Named));
+        }
+        let targets = once(&targets);
+        if targets.len() > 1 && !named::takes_several(&request) {
+            return Err(named::one_only(&self.command, &targets).into());
+        }
+        let mut jobs = VecDeque::new();
+        for target in targets {
+            jobs.push_back(match target {
+                Target::Named(name) => self.at_named(&name, presets, sections)?,
+                place => {
+                    let targets = vec![place];
+                    (
+                        Common {
+                            targets,
+                            ..common.clone()
+                        },
+                        request.clone(),
+                    )
+                }
+            });
+        }
+        let (common, request) = jobs.pop_front().unwrap_or((common, request));
+        Ok(Invocation {
+            common,
+            request,
+            others: jobs.into(),
+            notices: self.notices,
+        })
+    }
+
+    /// What is to be done with a target of the ini: what its section says takes the place of what holds for all.
+    fn at_named(
+        &self,
+        name: &str,
+        presets: &[Preset],
+        sections: Sections<'_>,
+    ) -> Result<(Common, Request), Early> {
+        let section = sections.get(name)?;
+        let own = |preset: &Preset| section.presets.iter().any(|p| p.option == preset.option);
+        let mut all = section.presets.clone();
+        all.extend(presets.iter().filter(|preset| !own(preset)).cloned());
+        let (common, request) = self.meaning(&all)?;
+        let common = Common {
+            targets: vec![section.target()?],
+            name: Some(name.to_owned()),
+            ..common
+        };
+        Ok((common, request))
+    }
+
+    /// What the command line means together with presets.
+    fn meaning(&self, presets: &[Preset]) -> Result<(Common, Request), Early> {
         let mut added = Vec::new();
         for preset in presets {
             let words = self.words(preset)?;
@@ -90,15 +157,15 @@ impl Typed {
             }
         }
         // Behind the command, before what was typed: a `--` there must not swallow them.
-        self.argv.splice(2..2, added);
-        let matches = parse(&self.catalog, &self.argv)?;
+        let mut argv = self.argv.clone();
+        argv.splice(2..2, added);
+        let matches = parse(&self.catalog, &argv)?;
         let low = Low::from_arg_matches(&matches).map_err(|error| early(&error))?;
-        let (common, request) = high::meaning(low.command)?;
-        Ok(Invocation {
-            common,
-            request,
-            notices: self.notices,
-        })
+        let (common, mut request) = high::meaning(low.command)?;
+        if let Request::Status(status) = &mut request {
+            status.only_named = self.typed("dest");
+        }
+        Ok((common, request))
     }
 
     /// A preset as words of a command line, each value tried on its own so that an error can say where it stands.
@@ -138,17 +205,19 @@ impl Typed {
         Ok(words)
     }
 
+    /// Whether an option was typed.
+    fn typed(&self, long: &str) -> bool {
+        let Some(sub) = self.catalog.root().find_subcommand(&self.command) else {
+            return false;
+        };
+        let arg = sub.get_arguments().find(|arg| arg.get_long() == Some(long));
+        arg.is_some_and(|arg| {
+            self.matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+        })
+    }
+
     /// Whether a preset is to be used: the command has the option, and what was typed does not say otherwise.
     fn counts(&self, option: &str) -> bool {
-        let typed = |long: &str| {
-            let Some(sub) = self.catalog.root().find_subcommand(&self.command) else {
-                return false;
-            };
-            let arg = sub.get_arguments().find(|arg| arg.get_long() == Some(long));
-            arg.is_some_and(|arg| {
-                self.matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
-            })
-        };
         let sub = self.catalog.root().find_subcommand(&self.command);
         // Of one kind with what the ini means: its `tag` is for `send`, and must not make `list` hide sessions.
         let known = sub.is_some_and(|sub| {
@@ -156,6 +225,7 @@ impl Typed {
             let arg = args.find(|arg| arg.get_long() == Some(option));
             arg.is_some_and(|arg| kind_of(arg) == self.catalog.kind(option))
         });
+        let typed = |long: &str| self.typed(long);
         let beaten = typed(option) || beaten(&self.command, option, typed);
         known && !beaten && !self.negated.contains(option)
     }
@@ -185,6 +255,17 @@ fn first_line(error: &clap::Error) -> String {
     line.trim_start_matches("error: ").to_owned()
 }
 
+/// Each place once, in the order of its first mention.
+fn once(targets: &[Target]) -> Vec<Target> {
+    let mut seen: Vec<Target> = Vec::new();
+    for target in targets {
+        if !seen.contains(target) {
+            seen.push(target.clone());
+        }
+    }
+    seen
+}
+
 fn parse(catalog: &Catalog, argv: &[OsString]) -> Result<ArgMatches, Early> {
     let root = catalog.root().clone();
     root.try_get_matches_from(argv)
@@ -206,7 +287,13 @@ fn early(error: &clap::Error) -> Early {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::request::{Request, Verbosity};
+    use crate::cli::named::TargetPresets;
+    use crate::cli::request::Verbosity;
+
+    const NOWHERE: Sections<'static> = Sections {
+        all: &[],
+        near: &|_| None,
+    };
 
     fn typed(line: &str) -> Typed {
         Typed::new(line.split(' ').map(OsString::from).collect()).unwrap()
@@ -222,7 +309,7 @@ mod tests {
 
     fn understood(line: &str, presets: &[Preset]) -> Invocation {
         let with_target = [presets, &[preset("dest", &["file:/ini"])]].concat();
-        typed(line).request(&with_target).unwrap()
+        typed(line).request(&with_target, NOWHERE).unwrap()
     }
 
     #[test]
@@ -265,5 +352,54 @@ mod tests {
         };
         assert!(send.dedup);
         assert_eq!(send.tags.len(), 1);
+    }
+
+    #[test]
+    fn each_target_gets_what_its_section_says_and_what_was_typed_comes_first() {
+        let section = |name: &str, presets: &[Preset]| TargetPresets {
+            name: name.to_owned(),
+            place: "x.ini:7".to_owned(),
+            presets: presets.to_vec(),
+        };
+        let all = [
+            section(
+                "nas",
+                &[preset("dest", &["ssh://h/b"]), preset("key-file", &["/n"])],
+            ),
+            section("usb", &[preset("dest", &["usb:1234-ABCD"])]),
+        ];
+        let sections = Sections {
+            all: &all,
+            near: &|_| Some("nas".to_owned()),
+        };
+        let presets = [
+            preset("key-file", &["/all"]),
+            preset("dest", &["nas", "usb"]),
+        ];
+        let keys = |line: &str| {
+            let invocation = typed(line).request(&presets, sections).unwrap();
+            let first = (invocation.common, invocation.request);
+            let jobs = std::iter::once(first).chain(invocation.others);
+            let key = |(common, _): (Common, Request)| {
+                let name = common.name.unwrap_or_default();
+                let key = common.key_file.unwrap_or_default();
+                format!("{name} {} {}", common.targets[0], key.display())
+            };
+            jobs.map(key).collect::<Vec<_>>()
+        };
+        let send = "nacre send --import-other-from=a:|:/x";
+        assert_eq!(keys(send), ["nas ssh://h/b /n", "usb usb:1234-ABCD /all"]);
+        assert_eq!(
+            keys(&format!(
+                "{send} --key-file=/typed --dest=file:/y --dest=usb --dest=file:/y"
+            )),
+            [" file:/y /typed", "usb usb:1234-ABCD /typed"]
+        );
+        let refused = |line: &str| match typed(line).request(&presets, sections) {
+            Err(Early::Usage(error)) => error.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert!(refused("nacre list").contains("one of nas, usb"));
+        assert!(refused("nacre list --dest=nax").ends_with("did you mean nas?"));
     }
 }

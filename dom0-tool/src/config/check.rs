@@ -29,8 +29,42 @@ pub struct Setting {
     pub place: String,
 }
 
-/// Sections that have a meaning in a later release, each with the release.
-const LATER_SECTIONS: &[(&str, &str)] = &[("target", "0.4")];
+/// What an ini says, checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What holds for every run.
+    pub settings: Vec<Setting>,
+    /// The named targets.
+    pub targets: Vec<TargetSection>,
+    /// What to tell about keys that do nothing.
+    pub notices: Vec<String>,
+}
+
+/// `[target NAME]`: what holds when that target is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSection {
+    /// Its name.
+    pub name: String,
+    /// `FILE:LINE`.
+    pub place: String,
+    /// Its settings.
+    pub settings: Vec<Setting>,
+}
+
+/// The words that an ini may use.
+pub struct Words<'a> {
+    /// What is known of a key.
+    pub kind: &'a dyn Fn(&str) -> OptionKind,
+    /// All keys, for suggestions.
+    pub known: &'a [&'a str],
+    /// All rules of `[retention]`.
+    pub rules: &'a [&'a str],
+    /// The keys that may differ from target to target.
+    pub of_target: &'a [&'a str],
+}
+
+/// How the names of sections of targets begin.
+const TARGET: &str = "target";
 
 /// The section of dedup domains: `PATTERN = DOMAIN`, each as if `--dedup-domain=PATTERN=DOMAIN` had been typed.
 const DEDUP: &str = "dedup";
@@ -41,52 +75,99 @@ const RETENTION: &str = "retention";
 /// The section of options.
 const DEFAULTS: &str = "var-global-default";
 
-/// Checks every section and key. Yields the settings of `[var-global-default]`, and notices.
-/// `kind` tells what is known of a key, `known` lists all keys and `rules` all rules of `[retention]` for the suggestions.
-pub fn check(
-    ini: &Ini,
-    kind: &dyn Fn(&str) -> OptionKind,
-    known: &[&str],
-    rules: &[&str],
-) -> Result<(Vec<Setting>, Vec<String>), ConfigError> {
-    let mut settings = Vec::new();
-    let mut notices = Vec::new();
+/// Checks every section and key.
+pub fn check(ini: &Ini, words: &Words<'_>) -> Result<Checked, ConfigError> {
+    let mut checked = Checked::default();
     for section in &ini.sections {
         if section.name == DEDUP {
-            settings.extend(section.entries.iter().map(|entry| domain(ini, entry)));
-            continue;
-        }
-        if section.name == RETENTION {
+            let domains = section.entries.iter().map(|entry| domain(ini, entry));
+            checked.settings.extend(domains);
+        } else if section.name == RETENTION {
             for entry in &section.entries {
-                settings.push(retention(ini, entry, rules)?);
+                checked.settings.push(retention(ini, entry, words.rules)?);
             }
-            continue;
-        }
-        if section.name != DEFAULTS {
+        } else if section.name == DEFAULTS {
+            for entry in &section.entries {
+                let setting = option(ini, entry, words, &mut checked.notices)?;
+                checked.settings.extend(setting);
+            }
+        } else if section.name.split_whitespace().next() == Some(TARGET) {
+            checked.targets.push(target(ini, section, words)?);
+        } else {
             return Err(unknown_section(ini, section));
         }
-        for entry in &section.entries {
-            match kind(&entry.key) {
-                OptionKind::Known => settings.push(Setting {
-                    key: entry.key.clone(),
-                    values: entry.values.clone(),
-                    place: place(ini, entry.line),
-                }),
-                OptionKind::Needless(notice) => {
-                    notices.push(format!("{}: {notice}", place(ini, entry.line)));
-                }
-                OptionKind::Later(what, remedy) => {
-                    return Err(ConfigError::Line {
-                        place: place(ini, entry.line),
-                        what,
-                        remedy,
-                    });
-                }
-                OptionKind::Unknown => return Err(unknown_key(ini, entry, known)),
-            }
-        }
     }
-    Ok((settings, notices))
+    Ok(checked)
+}
+
+/// A line of options; nothing for one that does nothing.
+fn option(
+    ini: &Ini,
+    entry: &Entry,
+    words: &Words<'_>,
+    notices: &mut Vec<String>,
+) -> Result<Option<Setting>, ConfigError> {
+    let place = place(ini, entry.line);
+    match (words.kind)(&entry.key) {
+        OptionKind::Known => Ok(Some(Setting {
+            key: entry.key.clone(),
+            values: entry.values.clone(),
+            place,
+        })),
+        OptionKind::Needless(notice) => {
+            notices.push(format!("{place}: {notice}"));
+            Ok(None)
+        }
+        OptionKind::Later(what, remedy) => Err(ConfigError::Line {
+            place,
+            what,
+            remedy,
+        }),
+        OptionKind::Unknown => Err(unknown_key(ini, entry, words.known)),
+    }
+}
+
+/// A section of a target: where it is, and what it has of its own.
+fn target(ini: &Ini, section: &Section, words: &Words<'_>) -> Result<TargetSection, ConfigError> {
+    let wrong = |line: usize, what: String, remedy: String| ConfigError::Line {
+        place: place(ini, line),
+        what,
+        remedy,
+    };
+    let mut name = section.name.split_whitespace().skip(1);
+    let (Some(name), None) = (name.next(), name.next()) else {
+        let what = format!("the section [{}] does not name one target", section.name);
+        return Err(wrong(section.line, what, "write [target NAME]".to_owned()));
+    };
+    let mut settings = Vec::new();
+    for entry in &section.entries {
+        if !words.of_target.contains(&entry.key.as_str()) {
+            let (what, remedy) = match nearest(&entry.key, words.of_target.iter().copied()) {
+                _ if words.known.contains(&entry.key.as_str()) => (
+                    format!("{} cannot differ from target to target", entry.key),
+                    format!("put it into [{DEFAULTS}]"),
+                ),
+                near => (
+                    format!("there is no option {} of a target", entry.key),
+                    near.map_or_else(
+                        || format!("a target has {}", words.of_target.join(", ")),
+                        |near| format!("did you mean {near}?"),
+                    ),
+                ),
+            };
+            return Err(wrong(entry.line, what, remedy));
+        }
+        settings.push(Setting {
+            key: entry.key.clone(),
+            values: entry.values.clone(),
+            place: place(ini, entry.line),
+        });
+    }
+    Ok(TargetSection {
+        name: name.to_owned(),
+        place: place(ini, section.line),
+        settings,
+    })
 }
 
 /// A line of `[dedup]` as an option.
@@ -139,25 +220,10 @@ fn place(ini: &Ini, line: usize) -> String {
 }
 
 fn unknown_section(ini: &Ini, section: &Section) -> ConfigError {
-    let kind = section.name.split_whitespace().next().unwrap_or_default();
-    let later = LATER_SECTIONS.iter().find(|(name, _)| *name == kind);
-    let (what, remedy) = match later {
-        Some((_, release)) => (
-            format!(
-                "the section [{}] is not in this release, it comes in {release}",
-                section.name
-            ),
-            "remove it, or put # before its lines".to_owned(),
-        ),
-        None => (
-            format!("the section [{}] is unknown", section.name),
-            format!("options stand in [{DEFAULTS}]"),
-        ),
-    };
     ConfigError::Line {
         place: place(ini, section.line),
-        what,
-        remedy,
+        what: format!("the section [{}] is unknown", section.name),
+        remedy: format!("options stand in [{DEFAULTS}]"),
     }
 }
 

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use check::{OptionKind, Setting, check};
+pub use check::{Checked, OptionKind, Setting, TargetSection, Words, check};
 pub use error::ConfigError;
 pub use nearest::nearest;
 pub use reader::{Entry, Section, read};

@@ -189,8 +189,11 @@ pub trait Monitor: Send + Sync {
     /// Says something. `text` is one sentence; whoever shows it sanitises it.
     fn message(&self, level: Level, text: &str);
 
-    /// Says what the command did. Called once, after the last task.
+    /// Says what the command did. Called once for each target, after the last task.
     fn summary(&self, summary: &Summary);
+
+    /// What is told from here on is about this target, one of several.
+    fn target(&self, _name: &str) {}
 }
 
 /// Shorter ways to say things.

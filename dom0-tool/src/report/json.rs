@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::aim::Aim;
 use super::board::{Board, Ticker, unpoisoned};
 use crate::joints::{
     Activity, Counts, Level, Monitor, Outcome, Progress, Summary, Task, VolumeSummary,
@@ -21,6 +22,7 @@ pub struct Json {
     board: Arc<Board>,
     out: Sink,
     least: Level,
+    aim: Aim,
     _ticker: Option<Ticker>,
 }
 
@@ -29,12 +31,13 @@ impl Json {
     pub fn new(out: Box<dyn Write + Send>, least: Level, every: Option<Duration>) -> Self {
         let board = Arc::new(Board::default());
         let out: Sink = Arc::new(Mutex::new(out));
+        let aim = Aim::default();
         let ticker = every.map(|every| {
-            let (board, out) = (board.clone(), out.clone());
+            let (board, out, aim) = (board.clone(), out.clone(), aim.clone());
             Ticker::start(every, move || {
                 for running in board.running() {
                     let event = task_event("progress", &running.task, running.progress.counts());
-                    write(&out, &event);
+                    write(&out, &aim, event);
                 }
             })
         });
@@ -42,6 +45,7 @@ impl Json {
             board,
             out,
             least,
+            aim,
             _ticker: ticker,
         }
     }
@@ -67,11 +71,14 @@ pub fn ascii_line(value: &impl Serialize) -> String {
     line
 }
 
-fn write(out: &Sink, event: &Value) {
+fn write(out: &Sink, aim: &Aim, mut event: Value) {
+    if let (Some(target), Some(fields)) = (aim.target(), event.as_object_mut()) {
+        fields.insert("target".to_owned(), target.into());
+    }
     let mut out = unpoisoned(out);
     // Who listened may have gone; the backup goes on.
     drop(
-        out.write_all(ascii_line(event).as_bytes())
+        out.write_all(ascii_line(&event).as_bytes())
             .and_then(|()| out.flush()),
     );
 }
@@ -130,7 +137,11 @@ fn volume_of(volume: &VolumeSummary) -> Value {
 impl Monitor for Json {
     fn begin(&self, task: &Task) -> Arc<Progress> {
         let running = self.board.begin(task);
-        write(&self.out, &task_event("begin", task, Counts::default()));
+        write(
+            &self.out,
+            &self.aim,
+            task_event("begin", task, Counts::default()),
+        );
         running.progress
     }
 
@@ -144,7 +155,7 @@ impl Monitor for Json {
             fields.insert("outcome".to_owned(), outcome.into());
             fields.insert("detail".to_owned(), detail.into());
         }
-        write(&self.out, &event);
+        write(&self.out, &self.aim, event);
     }
 
     fn message(&self, level: Level, text: &str) {
@@ -158,7 +169,8 @@ impl Monitor for Json {
             };
             write(
                 &self.out,
-                &json!({"event": "message", "level": level, "text": text}),
+                &self.aim,
+                json!({"event": "message", "level": level, "text": text}),
             );
         }
     }
@@ -167,7 +179,8 @@ impl Monitor for Json {
         let volumes: Vec<Value> = summary.volumes.iter().map(volume_of).collect();
         write(
             &self.out,
-            &json!({
+            &self.aim,
+            json!({
                 "event": "summary",
                 "activity": activity(summary.activity),
                 "session": summary.session,
@@ -177,5 +190,9 @@ impl Monitor for Json {
                 "volumes": volumes,
             }),
         );
+    }
+
+    fn target(&self, name: &str) {
+        self.aim.at(name);
     }
 }

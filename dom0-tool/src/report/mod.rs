@@ -1,5 +1,6 @@
 //! Those who watch: a terminal, plain lines, JSON lines; and text for people.
 
+mod aim;
 mod board;
 mod json;
 mod line;

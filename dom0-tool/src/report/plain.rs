@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::aim::Aim;
 use super::board::{Board, Ticker, unpoisoned};
 use super::line::line;
 use super::message;
@@ -20,6 +21,7 @@ pub struct Plain {
     err: Sink,
     out: Sink,
     least: Level,
+    aim: Aim,
     _ticker: Option<Ticker>,
 }
 
@@ -43,6 +45,7 @@ impl Plain {
             err,
             out: Arc::new(Mutex::new(out)),
             least,
+            aim: Aim::default(),
             _ticker: ticker,
         }
     }
@@ -85,13 +88,20 @@ impl Monitor for Plain {
 
     fn message(&self, level: Level, text: &str) {
         if level >= self.least {
-            write(&self.err, &format!("{}\n", message(level, text)));
+            write(
+                &self.err,
+                &format!("{}\n", message(level, &self.aim.say(text))),
+            );
         }
     }
 
     fn summary(&self, summary: &Summary) {
         if self.least <= Level::Note {
-            write(&self.out, &summary::text(summary));
+            write(&self.out, &(self.aim.head() + &summary::text(summary)));
         }
+    }
+
+    fn target(&self, name: &str) {
+        self.aim.at(name);
     }
 }

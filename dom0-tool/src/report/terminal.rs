@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::aim::Aim;
 use super::board::{Board, Running, Ticker, unpoisoned};
 use super::line::line;
 use super::{message, summary};
@@ -17,6 +18,7 @@ use crate::joints::{Activity, Counts, Level, Monitor, Outcome, Progress, Summary
 pub struct Terminal {
     shared: Arc<Shared>,
     least: Level,
+    aim: Aim,
     _ticker: Ticker,
 }
 
@@ -57,6 +59,7 @@ impl Terminal {
         Self {
             shared,
             least,
+            aim: Aim::default(),
             _ticker: Ticker::start(Duration::from_millis(200), move || ticking.redraw()),
         }
     }
@@ -169,14 +172,18 @@ impl Monitor for Terminal {
 
     fn message(&self, level: Level, text: &str) {
         if level >= self.least {
-            self.shared.say(&message(level, text));
+            self.shared.say(&message(level, &self.aim.say(text)));
         }
     }
 
     fn summary(&self, summary: &Summary) {
         self.shared.clear();
-        let text = summary::text(summary);
+        let text = self.aim.head() + &summary::text(summary);
         drop(std::io::stdout().lock().write_all(text.as_bytes()));
+    }
+
+    fn target(&self, name: &str) {
+        self.aim.at(name);
     }
 }
 

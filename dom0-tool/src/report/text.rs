@@ -37,6 +37,17 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// How long ago: `40 s`, `12 min`, `5 h`, `3 d`; a time to come, of a clock that was set back, is now.
+pub fn age(now: i64, then: i64) -> String {
+    let seconds = now.saturating_sub(then).max(0);
+    match (seconds / 60, seconds / 3600, seconds / 86_400) {
+        (0, ..) => format!("{seconds} s"),
+        (minutes, 0, _) => format!("{minutes} min"),
+        (_, hours, 0..2) => format!("{hours} h"),
+        (.., days) => format!("{days} d"),
+    }
+}
+
 /// Bytes in a second: `12.0 MiB/s`; `-` before there is anything to divide by.
 pub fn rate(bytes: u64, time: Duration) -> String {
     match per_second(bytes, time) {

@@ -94,6 +94,18 @@ impl Links {
         Ok(walk(&links, from, to).map(Ranges::into_vec))
     }
 
+    /// How many bytes may have changed since the snapshot `from`, as far as links lead on from it; `None` if none does.
+    pub fn since(&self, local: &str, from: &[u8]) -> Option<u64> {
+        let links = self.load(local).ok()?;
+        let any = links.iter().any(|link| link.old == from);
+        any.then(|| {
+            let ends = links
+                .iter()
+                .filter_map(|link| walk(&links, from, &link.new));
+            ends.map(|ranges| ranges.total()).max().unwrap_or(0)
+        })
+    }
+
     /// Drops all links of a volume. None is no error.
     pub fn forget(&self, local: &str) -> Result<(), SourceError> {
         let name = file_of(local);

@@ -8,17 +8,16 @@ mod prune;
 mod receive;
 mod send;
 mod session;
+mod status;
 
 use std::collections::BTreeSet;
 
 use crate::cli::error::UsageError;
-use crate::cli::later::{Release, comes_later};
 use crate::cli::low::{self, LowCommand, Place, Unlock};
 use crate::cli::request::{
     Add, ArchInit, Common, List, Listing, Rename, Request, Selection, Verbosity, Verify,
 };
 use crate::cli::session::{SessionPoint, SessionSelector};
-use crate::cli::target::Target;
 use crate::cli::values::Remember;
 use crate::cli::volume::VolumeName;
 
@@ -42,6 +41,7 @@ pub fn meaning(command: LowCommand) -> Meaning {
         LowCommand::Key(low) => key::meaning(low),
         LowCommand::ArchDeduplicate(low) => deduplicate::deduplicate(low),
         LowCommand::Session(low) => session::session(low),
+        LowCommand::Status(low) => status::status(low),
         LowCommand::Version => Ok((nowhere(), Request::Version)),
     }
 }
@@ -50,6 +50,7 @@ pub fn meaning(command: LowCommand) -> Meaning {
 fn nowhere() -> Common {
     Common {
         targets: Vec::new(),
+        name: None,
         ssh_options: Vec::new(),
         qubes_options: Vec::new(),
         meta_dir: None,
@@ -67,6 +68,18 @@ fn nowhere() -> Common {
 }
 
 fn common(place: Place, unlock: Unlock) -> Result<Common, UsageError> {
+    if place.dest.is_empty() {
+        return Err(UsageError::new(
+            "it is not said where the archive is",
+            "give --dest=file:/PATH, or put dest into /etc/nacre/nacre.ini",
+        ));
+    }
+    common_anywhere(place, unlock)
+}
+
+/// The same for what need not be told where an archive is. Names are looked up, and several targets told apart, when it is known what is to be
+/// done.
+fn common_anywhere(place: Place, unlock: Unlock) -> Result<Common, UsageError> {
     let verbosity = match (place.quiet, place.verbose, place.debug) {
         (true, false, false) => Verbosity::Quiet,
         (true, ..) => {
@@ -80,7 +93,8 @@ fn common(place: Place, unlock: Unlock) -> Result<Common, UsageError> {
         _ => Verbosity::Normal,
     };
     Ok(Common {
-        targets: targets(place.dest)?,
+        targets: place.dest,
+        name: None,
         ssh_options: place.opt_ssh,
         qubes_options: place.opt_qubes,
         meta_dir: place.meta_dir,
@@ -95,26 +109,6 @@ fn common(place: Place, unlock: Unlock) -> Result<Common, UsageError> {
         threads: None,
         dry_run: false,
     })
-}
-
-/// This release knows no names, and one place at a time.
-fn targets(dest: Vec<Target>) -> Result<Vec<Target>, UsageError> {
-    if dest.is_empty() {
-        return Err(UsageError::new(
-            "it is not said where the archive is",
-            "give --dest=file:/PATH, or put dest into /etc/nacre/nacre.ini",
-        ));
-    }
-    for one in &dest {
-        if let Target::Named(name) = one {
-            let kind = format!("the target name {name} from the ini");
-            return Err(comes_later(&kind, Release::Targets));
-        }
-    }
-    if dest.len() > 1 {
-        return Err(comes_later("more than one --dest", Release::Targets));
-    }
-    Ok(dest)
 }
 
 fn arch_init(low: low::ArchInit) -> Meaning {

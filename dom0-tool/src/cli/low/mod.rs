@@ -10,6 +10,7 @@ mod key;
 mod local;
 mod prune;
 mod session;
+mod status;
 mod volumes;
 
 use clap::{Parser, Subcommand};
@@ -21,6 +22,7 @@ pub use key::{Key, KeyAction};
 pub use local::{Diff, Monitor, Storage};
 pub use prune::Prune;
 pub use session::Session;
+pub use status::Status;
 pub use volumes::{Add, ArchInit, Delete, List, Receive, Rename, Select, Send, Verify};
 
 /// Backs up disk volumes in thin, encrypted, incremental layers to a place that need not be trusted
@@ -78,6 +80,8 @@ pub enum LowCommand {
     ArchDeduplicate(Deduplicate),
     /// Protect, unprotect, tag or untag sessions that are there
     Session(Session),
+    /// Show how old the backups are, what is outstanding and what failed; reaches no target and needs no key
+    Status(Status),
     /// Show the versions of the program and of the archive format
     Version,
 }

@@ -6,6 +6,7 @@ mod key;
 mod local;
 mod prune;
 mod session;
+mod status;
 
 use std::ffi::OsString;
 use std::num::NonZeroU8;
@@ -28,6 +29,7 @@ use crate::cli::volume::{Description, Import, VolumeName};
 pub use deduplicate::Deduplicate;
 pub use key::Key;
 pub use session::{SessionAction, SessionChange};
+pub use status::Status;
 
 /// A command line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Invocation {
     pub common: Common,
     /// The command.
     pub request: Request,
+    /// The same for each further target.
+    pub others: Vec<(Common, Request)>,
     /// What to tell the user before it begins.
     pub notices: Vec<String>,
 }
@@ -43,8 +47,10 @@ pub struct Invocation {
 /// What most commands need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Common {
-    /// Where the archive is. At least one, but for `version`; in this release exactly one, and no `Target::Named`.
+    /// Where the archive is: one place, and no `Target::Named`. None for `version`.
     pub targets: Vec<Target>,
+    /// What the ini calls that place, if it was given by name.
+    pub name: Option<String>,
     /// `--opt-ssh`: arguments for ssh of this machine.
     pub ssh_options: Vec<OsString>,
     /// `--opt-qubes`: arguments for `qrexec-client` in place of the usual ones, if there are any.
@@ -119,6 +125,8 @@ pub enum Request {
     Deduplicate(Deduplicate),
     /// `session`
     Session(SessionChange),
+    /// `status`
+    Status(Status),
     /// `version`
     Version,
 }
