@@ -2,6 +2,7 @@
 
 mod codec;
 mod sealed;
+mod watched;
 
 pub use sealed::HeadKeys;
 

@@ -59,7 +59,8 @@ fn clean(world: &World<'_>) -> Result<Exit> {
         world.monitor().note(&format!("{what}: removed"));
     }
     if !world.common.dry_run {
-        // Also what a freeing that was cut short has left.
+        // Also what a freeing that was cut short has left, and packs that are sparse without the head's knowing.
+        archive.search_all_packs();
         super::prune::free(world, &mut archive)?;
     }
     Ok(Exit::Done)

@@ -50,7 +50,8 @@ pub struct Compacted {
 }
 
 impl Archive {
-    /// Chooses what to put together. Reads the pack tree, and nothing of any pack.
+    /// Chooses what to put together: among the packs that the head says are small or sparse, or among all if it does not say. `policy` finds no pack
+    /// small or sparse that the default would not. Reads pack records, and nothing of any pack.
     pub fn plan_moves(&self, policy: &MovePolicy) -> Result<Moves> {
         if self.head.books_in_doubt() {
             return Ok(Moves::default());
@@ -58,16 +59,23 @@ impl Archive {
         let homes: BTreeSet<Alias> = self.head.homes.iter().map(|home| home.alias).collect();
         let mut packs = BTreeMap::new();
         let mut moves = Moves::default();
-        self.each_pack(|alias, record| {
-            if record.state == PackState::Live {
-                if record.all_dead() && !homes.contains(&alias) {
-                    moves.empty.push(alias);
-                } else {
-                    packs.insert(alias, record);
-                }
+        let watched = match self.head.watched() {
+            Some(watched) => watched,
+            None => self.find_watched()?,
+        };
+        let nodes = self.nodes();
+        nodes.load_packs(&watched)?;
+        for alias in watched {
+            let record = nodes.pack_record(alias)?;
+            let Some(record) = record.filter(|record| record.state == PackState::Live) else {
+                continue;
+            };
+            if record.all_dead() && !homes.contains(&alias) {
+                moves.empty.push(alias);
+            } else {
+                packs.insert(alias, record);
             }
-            Ok(())
-        })?;
+        }
         let policy = MovePolicy {
             punch: self.store.capabilities().punch,
             ..*policy
@@ -84,6 +92,32 @@ impl Archive {
             moves.replaced += record.size;
         }
         Ok(moves)
+    }
+
+    /// The packs that the next searches must look at, from all records of the pack tree.
+    pub(super) fn find_watched(&self) -> Result<BTreeSet<Alias>> {
+        let policy = self.watching();
+        let mut watched = BTreeSet::new();
+        self.each_pack(|alias, record| {
+            if policy.watches(&record) {
+                watched.insert(alias);
+            }
+            Ok(())
+        })?;
+        Ok(watched)
+    }
+
+    /// By which rule packs are small or sparse, on this store.
+    pub(super) fn watching(&self) -> MovePolicy {
+        MovePolicy {
+            punch: self.store.capabilities().punch,
+            ..MovePolicy::default()
+        }
+    }
+
+    /// Does not believe the head's list of small and sparse packs any more: the next search looks at all of them.
+    pub fn search_all_packs(&mut self) {
+        self.head.set_watched(None);
     }
 
     /// Carries the plan out, as far as the store has room for it. Nothing is done on an append-only store.
@@ -115,6 +149,7 @@ impl Archive {
     fn has_room(&self, group: &[Alias]) -> Result<bool> {
         let nodes = self.nodes();
         let mut needed = SPARE;
+        nodes.load_packs(&group.iter().copied().collect())?;
         for alias in group {
             needed += nodes.pack_record(*alias)?.map_or(0, |record| record.live());
         }
@@ -131,6 +166,7 @@ impl Archive {
         let sealer = self.sealer();
         let mut entropy = (self.entropy)();
         let alias = self.head.next.alias;
+        nodes.load_packs(&group.iter().copied().collect())?;
         let records: Vec<(Alias, PackRecord)> = group
             .iter()
             .filter_map(|alias| Some((*alias, nodes.pack_record(*alias).transpose()?)))
@@ -142,6 +178,8 @@ impl Archive {
         let name = PackName(draw(entropy.as_mut()));
         let writer = PackWriter::new(alias, name, kind, sealer.key_generation());
         let mut relocation = Relocation::new(writer);
+        let sources = records.iter().flat_map(|(_, record)| &record.sources);
+        nodes.load_packs(&sources.copied().collect())?;
         for (alias, record) in &records {
             let directory = self.directory(record)?;
             let mut sources = Vec::new();

@@ -63,6 +63,17 @@ impl Fetcher {
         });
     }
 
+    /// Keeps the end of a pack that was just written: what comes next reads the roots in it again.
+    pub fn keep_tail(&self, pack: PackName, object: &[u8]) {
+        let most = usize::try_from(TAIL).unwrap_or(usize::MAX);
+        let (before, end) = object.split_at(object.len().saturating_sub(most));
+        *self.lock() = Some(Tail {
+            pack,
+            offset: before.len() as u64,
+            bytes: end.to_vec(),
+        });
+    }
+
     /// Reads items, each with an answer of its own, in the order asked for.
     pub fn items(&self, wanted: &[Wanted]) -> Vec<Result<Vec<u8>>> {
         let mut answers: Vec<Option<Result<Vec<u8>>>> = wanted

@@ -69,6 +69,7 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
     let mut head = Head::first(header.description().archive, named, options.compression);
     head.writer_nonce = draw(entropy);
     head.time = clock.now().seconds;
+    head.set_watched(Some(&BTreeSet::new()));
     let object = keys
         .head_keys()
         .seal(&head, entropy)

@@ -17,6 +17,7 @@ mod nodes;
 mod open;
 mod packs;
 mod rekey;
+mod session_cache;
 mod sessions;
 pub mod tasks;
 mod verified;

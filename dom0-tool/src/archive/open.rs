@@ -382,15 +382,21 @@ impl Heads<'_> {
         {
             return Ok(found);
         }
+        let mut newest = epochs.last().map(|epoch| self.read(*epoch));
         if let Some(anchor) = anchor
             && shown == anchor.epoch
-            && let Some(found) = self.remembered(memory, anchor)?
+            && let Some(Err(error)) = &newest
         {
-            return Ok(found);
+            if !error.is_damage() {
+                return Err(error.clone());
+            }
+            if let Some(found) = self.remembered(memory, anchor)? {
+                return Ok(found);
+            }
         }
         let mut last = None;
         for epoch in epochs.iter().rev() {
-            match self.read(*epoch) {
+            match newest.take().unwrap_or_else(|| self.read(*epoch)) {
                 Ok(Some((head, object))) => {
                     return Ok(FoundHead {
                         head,
@@ -425,11 +431,6 @@ impl Heads<'_> {
     /// The newest head as this machine remembers it, if the store still has its name but not its bytes: what it says holds all the same. The next
     /// commit, of `arch-check --repair` for one, puts a whole one behind it.
     fn remembered(&self, memory: &Memory, anchor: &Anchor) -> Result<Option<FoundHead>> {
-        match self.read(anchor.epoch) {
-            Err(error) if error.is_damage() => {}
-            Err(error) => return Err(error),
-            Ok(_) => return Ok(None),
-        }
         let object = memory.last_head()?;
         let Some(object) = object.filter(|object| HeadHash::of(object) == anchor.head) else {
             return Ok(None);

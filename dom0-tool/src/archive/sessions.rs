@@ -13,6 +13,7 @@ use nacre_core::tree::RecordTree;
 
 use super::commit::SessionChanges;
 use super::nodes::Nodes;
+use super::session_cache::SessionCache;
 use super::{Archive, Error, Result};
 use crate::joints::Clock;
 
@@ -44,13 +45,14 @@ impl Sessions {
         };
         let mut all = BTreeMap::new();
         let nodes = archive.nodes();
-        let mut source: &Nodes = &nodes;
+        let mut source = SessionCache::load(&nodes, archive.memory());
         tree.each(&mut source, 0..u64::MAX, |seq, bytes| {
             let session =
                 Session::parse(&bytes).map_err(Error::damaged(format!("session {seq}")))?;
             all.insert(SessionSeq(seq), session);
             Ok(())
         })?;
+        source.save();
         Ok(Self { all: Arc::new(all) })
     }
 

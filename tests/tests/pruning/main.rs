@@ -6,6 +6,7 @@
 )]
 
 mod crashes;
+mod growth;
 mod recount;
 
 use std::collections::{BTreeMap, BTreeSet};

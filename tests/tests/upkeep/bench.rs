@@ -199,9 +199,10 @@ impl Bench {
         Ok(Some(session))
     }
 
-    /// Every version that the archive lists, with what comes back and which ranges do not.
+    /// Every version that the archive lists, with what comes back and which ranges do not: read from the store, not from what this machine keeps.
     pub fn versions(&self) -> Result<BTreeMap<Key, Came>, Error> {
         let archive = self.try_open()?;
+        archive.memory().remove_caches()?;
         let sessions = archive.sessions()?;
         let mut all = BTreeMap::new();
         for volume in &archive.head().volumes {

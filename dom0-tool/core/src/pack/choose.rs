@@ -32,6 +32,23 @@ impl Default for MovePolicy {
     }
 }
 
+impl MovePolicy {
+    fn is_small(&self, pack: &PackRecord) -> bool {
+        pack.size < self.small
+    }
+
+    fn is_sparse(&self, pack: &PackRecord) -> bool {
+        let live = pack.live().saturating_mul(100);
+        (pack.kind == PackKind::Index || !self.punch)
+            && live < pack.size.saturating_mul(self.live_percent)
+    }
+
+    /// Whether a search must look at this pack, now or when there are more of its kind. Of others [`choose_moves`] would choose none.
+    pub fn watches(&self, pack: &PackRecord) -> bool {
+        pack.state == PackState::Live && (self.is_small(pack) || self.is_sparse(pack))
+    }
+}
+
 impl PackRecord {
     /// Bytes of items that something may still need.
     pub fn live(&self) -> u64 {
@@ -54,28 +71,19 @@ pub fn choose_moves<'a>(
     let mut groups = Vec::new();
     for kind in [PackKind::Data, PackKind::Index] {
         let of_kind = movable.iter().filter(|(_, pack)| pack.kind == kind);
-        groups.extend(choose_of_kind(of_kind.copied().collect(), kind, policy));
+        groups.extend(choose_of_kind(of_kind.copied().collect(), policy));
     }
     groups
 }
 
-fn choose_of_kind(
-    packs: Vec<(Alias, &PackRecord)>,
-    kind: PackKind,
-    policy: &MovePolicy,
-) -> Vec<Vec<Alias>> {
-    let small = |pack: &PackRecord| pack.size < policy.small;
-    let merging = packs.iter().filter(|(_, pack)| small(pack)).count() > policy.small_packs;
-    let sparse = |pack: &PackRecord| {
-        let live = pack.live().saturating_mul(100);
-        (kind == PackKind::Index || !policy.punch)
-            && live < pack.size.saturating_mul(policy.live_percent)
-    };
+fn choose_of_kind(packs: Vec<(Alias, &PackRecord)>, policy: &MovePolicy) -> Vec<Vec<Alias>> {
+    let small = packs.iter().filter(|(_, pack)| policy.is_small(pack));
+    let merging = small.count() > policy.small_packs;
     let mut groups: Vec<(Vec<Alias>, bool)> = Vec::new();
     let mut filled = policy.target;
     for (alias, pack) in packs {
-        let sparse = sparse(pack);
-        let chosen = sparse || merging && small(pack);
+        let sparse = policy.is_sparse(pack);
+        let chosen = sparse || merging && policy.is_small(pack);
         if !chosen {
             continue;
         }
@@ -142,6 +150,37 @@ mod tests {
         assert_eq!(chosen(&packs, &[], &policy), [[0], [1]]);
         policy.punch = true;
         assert_eq!(chosen(&packs, &[], &policy), [[1]]);
+    }
+
+    #[test]
+    fn what_is_not_watched_is_never_chosen_and_makes_nothing_else_chosen() {
+        let sizes = [
+            (9 << 20, 0),
+            (64 << 20, 20 << 20),
+            (64 << 20, 40 << 20),
+            (100_000, 0),
+        ];
+        let each = |kind| sizes.map(|(size, dead)| pack(kind, size, dead));
+        let mut packs = [each(PackKind::Data), each(PackKind::Index)].concat();
+        packs.extend(vec![pack(PackKind::Index, 100_000, 0); 64]);
+        packs.push(PackRecord {
+            state: PackState::Moved,
+            ..pack(PackKind::Index, 100_000, 0)
+        });
+        for punch in [false, true] {
+            let policy = MovePolicy {
+                punch,
+                ..MovePolicy::default()
+            };
+            let all = || (0..).map(Alias).zip(&packs);
+            let watched: Vec<_> = all().filter(|(_, pack)| policy.watches(pack)).collect();
+            assert_eq!(watched.len(), if punch { 67 } else { 68 });
+            let homes = BTreeSet::new();
+            assert_eq!(
+                choose_moves(watched, &homes, &policy),
+                choose_moves(all(), &homes, &policy)
+            );
+        }
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub fn heads() -> Vec<Block> {
         archive_block(),
         seal("the first head", &first),
         good.clone(),
+        seal("two volumes, with a list of small packs", &watching(&full)),
     ];
     let object = good.text("object");
     for (title, field, value) in [
@@ -138,6 +139,12 @@ fn full_head(mut head: Head) -> Head {
         epoch: Epoch(99),
         head: HeadHash([0x66; 32]),
     }];
+    head
+}
+
+fn watching(head: &Head) -> Head {
+    let mut head = head.clone();
+    head.set_watched(Some(&[Alias(1), Alias(3)].into()));
     head
 }
 

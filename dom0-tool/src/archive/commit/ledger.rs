@@ -73,60 +73,59 @@ impl Ledger {
     /// Marks items and nodes as dead, and gives up the packs of which nothing lives. Homes of the pack tree stay.
     pub fn bury(&mut self, nodes: &Nodes, head: &Head, dead: &[Place]) -> Result<()> {
         let aliases: BTreeSet<Alias> = dead.iter().map(|place| place.alias).collect();
-        nodes.load_packs(&aliases)?;
-        for alias in &aliases {
-            self.load_family(nodes, *alias)?;
-        }
-        let mut touched = kill(&mut self.records, dead)?;
-        self.give_up(head, &mut touched);
-        Ok(())
+        self.load_with_holders(nodes, &aliases)?;
+        let touched = kill(&mut self.records, dead)?;
+        self.give_up(nodes, head, touched)
     }
 
     /// Looks at packs whose items may all be dead.
     pub fn sweep(&mut self, nodes: &Nodes, head: &Head, aliases: &BTreeSet<Alias>) -> Result<()> {
-        nodes.load_packs(aliases)?;
-        for alias in aliases {
-            self.load_family(nodes, *alias)?;
-        }
-        self.give_up(head, &mut aliases.clone());
-        Ok(())
+        self.load_with_holders(nodes, aliases)?;
+        self.give_up(nodes, head, aliases.clone())
     }
 
-    fn give_up(&mut self, head: &Head, touched: &mut BTreeSet<Alias>) {
+    fn give_up(&mut self, nodes: &Nodes, head: &Head, mut touched: BTreeSet<Alias>) -> Result<()> {
+        // With a pack that is given up go parts of the packs that were moved there: these are told.
+        let records = touched.iter().filter_map(|alias| self.records.get(alias));
+        let sources = records.filter(|record| record.all_dead());
+        let sources = sources.flat_map(|record| record.sources.clone()).collect();
+        self.load_all(nodes, &sources)?;
         let homes = head.homes.iter().map(|home| home.alias).collect();
-        let retired = retire(&mut self.records, touched, &homes);
+        let retired = retire(&mut self.records, &mut touched, &homes);
         for alias in retired.gone {
             self.remove(alias);
             touched.remove(&alias);
         }
         self.freeing.extend(retired.void);
-        for alias in touched.iter() {
+        for alias in &touched {
             let punchable = self.records.get(alias).map(PackRecord::punchable);
             if punchable.is_some_and(|mut ranges| ranges.next().is_some()) {
                 self.freeing.insert(*alias);
             }
         }
-        self.changed.extend(touched.iter());
+        self.changed.extend(touched);
+        Ok(())
     }
 
-    /// Loads a record with those of the packs that hold its parts, and of those whose parts it holds.
-    fn load_family(&mut self, nodes: &Nodes, alias: Alias) -> Result<()> {
-        let Some(record) = self.load(nodes, alias)? else {
-            return Err(Error::damaged(format!("the record of pack {alias}"))(
-                nacre_core::error::FormatError::Mismatch("a pack record"),
-            ));
-        };
-        let relatives: BTreeSet<Alias> = record
-            .part_aliases()
-            .chain(record.sources.iter().copied())
-            .collect();
-        for relative in relatives {
-            if let Some(record) = self.load(nodes, relative)? {
-                // A pack that holds parts may die with them: then their sources are told.
-                for source in record.sources.clone() {
-                    self.load(nodes, source)?;
-                }
-            }
+    /// Loads records, and those of the packs that hold parts of theirs, each time with one batch for each level of the pack tree.
+    fn load_with_holders(&mut self, nodes: &Nodes, aliases: &BTreeSet<Alias>) -> Result<()> {
+        self.load_all(nodes, aliases)?;
+        let mut holders = BTreeSet::new();
+        for alias in aliases {
+            let Some(record) = self.records.get(alias) else {
+                return Err(Error::damaged(format!("the record of pack {alias}"))(
+                    nacre_core::error::FormatError::Mismatch("a pack record"),
+                ));
+            };
+            holders.extend(record.part_aliases());
+        }
+        self.load_all(nodes, &holders)
+    }
+
+    fn load_all(&mut self, nodes: &Nodes, aliases: &BTreeSet<Alias>) -> Result<()> {
+        nodes.load_packs(aliases)?;
+        for alias in aliases {
+            self.load(nodes, *alias)?;
         }
         Ok(())
     }

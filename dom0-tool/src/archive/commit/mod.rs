@@ -305,6 +305,8 @@ impl<'a> Commit<'a> {
             )
         })?;
         self.archive.put_head(&self.head, &object)?;
+        let nodes = self.archive.nodes();
+        nodes.fetcher().keep_tail(index.record.name, &index.bytes);
         self.archive.advance(self.head, &object, &changed, sessions)
     }
 
@@ -354,6 +356,7 @@ impl<'a> Commit<'a> {
         ledger.bury(&nodes, head, &dead)?;
         ledger.sweep(&nodes, head, &self.swept)?;
         let changed = ledger.finish(head);
+        watch(self.archive, head, &changed);
         let packs = changed.iter();
         let packs = packs.map(|(alias, record)| (alias.0, record.as_ref().map(PackRecord::encode)));
         let packs = RecordTree::stage(TreeKind::Packs, key, packs, index)?;
@@ -395,6 +398,23 @@ impl<'a> Commit<'a> {
                 other => other,
             })
     }
+}
+
+/// Keeps the list of small and sparse packs, or begins it.
+fn watch(archive: &Archive, head: &mut Head, changed: &BTreeMap<Alias, Option<PackRecord>>) {
+    // Records that cannot be read are told by others; without them there is no list.
+    let known = archive.head().watched();
+    let mut watched = known.or_else(|| archive.find_watched().ok());
+    let policy = archive.watching();
+    if let Some(watched) = &mut watched {
+        for (alias, record) in changed {
+            match record {
+                Some(record) if policy.watches(record) => watched.insert(*alias),
+                _ => watched.remove(alias),
+            };
+        }
+    }
+    head.set_watched(watched.as_ref());
 }
 
 /// Nodes of the pack tree are not followed by pack records but counted at their homes.
