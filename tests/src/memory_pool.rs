@@ -145,6 +145,7 @@ impl MemoryPool {
             name: name.to_owned(),
             taken: self.with(name, |live| live.snapshot(identity)),
             stop: Mutex::default(),
+            bad: None,
         }
     }
 }
@@ -183,9 +184,19 @@ pub struct MemorySnapshot {
     name: String,
     taken: Kept,
     stop: Mutex<Option<(usize, Arc<AtomicBool>)>>,
+    bad: Option<usize>,
 }
 
 impl MemorySnapshot {
+    /// Whoever reads the byte `at` gets an error: a bad block.
+    #[must_use]
+    pub fn breaks(self, at: usize) -> Self {
+        Self {
+            bad: Some(at),
+            ..self
+        }
+    }
+
     /// Sets a flag as soon as something behind the byte `at` is read: the user presses Ctrl-C.
     #[must_use]
     pub fn stops(self, at: usize, flag: &Arc<AtomicBool>) -> Self {
@@ -282,6 +293,11 @@ impl FrozenVolume for MemorySnapshot {
             && index(offset) + buffer.len() > *at
         {
             flag.store(true, Ordering::Relaxed);
+        }
+        let asked = index(offset)..index(offset) + buffer.len();
+        if self.bad.is_some_and(|bad| asked.contains(&bad)) {
+            let kind = SourceErrorKind::Io;
+            return Err(SourceError::new(kind, self.name.clone(), "a bad block"));
         }
         read(&self.taken.content, offset, buffer);
         Ok(())

@@ -64,6 +64,15 @@ impl Desk {
         assert!(report.interrupted);
     }
 
+    /// A send that cannot read the byte `at`.
+    fn broken(&self, at: usize) -> VolumeOutcome {
+        let volumes: Vec<Box<dyn FrozenVolume>> = vec![Box::new(self.pool.take("v").breaks(at))];
+        let (report, _) = self
+            .archive
+            .send(volumes, &options(), &AtomicBool::new(false));
+        report.volumes.into_iter().next().unwrap().outcome
+    }
+
     fn newest(&self) -> Vec<u8> {
         self.archive.sessions_of("v").pop().unwrap().2
     }
@@ -280,6 +289,29 @@ fn content_of_an_interrupted_run_does_not_outlive_it() {
     assert!(desk.newest() == old);
 }
 
+/// Scattered chunks are read and handed over together: an error in one of them is no word on those that were read before it, and what was not
+/// read is not taken for looked at.
+#[test]
+fn a_bad_block_among_scattered_changes_costs_only_what_lies_behind_it() {
+    let desk = Desk::with_volume(100);
+    desk.send();
+    for chunk in (0..100).step_by(7) {
+        desk.pool
+            .write("v", chunk * CHUNK, &noise(chunk as u64, CHUNK));
+    }
+    let outcome = desk.broken(35 * CHUNK + 5);
+    assert!(matches!(outcome, VolumeOutcome::Failed(_)), "{outcome:?}");
+    let (report, monitor) = desk.send();
+    assert_eq!(said_why(&monitor), [""; 0]);
+    assert!(desk.newest() == desk.pool.content("v"));
+    let stored_before = 5 * CHUNK as u64;
+    assert_eq!(report.volumes[0].counts.changed, 10 * CHUNK as u64);
+    assert_eq!(
+        report.volumes[0].counts.scanned,
+        10 * CHUNK as u64 + stored_before
+    );
+}
+
 struct Model {
     desk: Desk,
     random: Random,
@@ -317,7 +349,7 @@ impl Model {
 
     fn disturb(&mut self) {
         let size = self.desk.pool.content("v").len();
-        match self.random.below(12) {
+        match self.random.below(14) {
             0 => self.desk.pool.lose_snapshot("v"),
             1 => self
                 .desk
@@ -335,6 +367,11 @@ impl Model {
                 self.desk
                     .archive
                     .send(vec![Box::new(taken)], &options(), &stop);
+                recount::recount(&self.desk.archive.open());
+            }
+            8..10 if size > 0 => {
+                let at = self.random.index(size);
+                self.desk.broken(at);
                 recount::recount(&self.desk.archive.open());
             }
             _ => {}

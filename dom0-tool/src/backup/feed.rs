@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use nacre_core::node::ChunkEntry;
 
-use crate::archive::{KnownEntries, Result};
+use crate::archive::{Error, KnownEntries, Result};
 use crate::joints::{AlignedBuffer, FrozenVolume, VolumeRange};
 
 /// Chunks of a hole that are skipped in one step, at most.
 const SKIP: u64 = 1 << 16;
 
-/// A few neighbouring chunks, read and waiting for a worker.
+/// A few chunks, read and waiting for a worker. Those of several ranges go together: where changes lie scattered, handing over every
+/// chunk on its own would cost more than looking at it.
 pub struct Job {
-    /// Number of the first chunk.
-    pub first: u64,
-    /// Their content, whole chunks; zero behind the volume's end.
+    /// Their numbers, in rising order.
+    pub chunks: Vec<Range<u64>>,
+    /// Their content, whole chunks, one behind the other; zero behind the volume's end.
     pub content: AlignedBuffer,
     /// Number of bytes in `content` that are part of this job.
     pub length: usize,
@@ -31,6 +32,16 @@ pub enum Step {
     Emptied(Vec<u64>),
     /// The volume's end.
     Done,
+}
+
+/// What lies before a feed.
+enum Ahead {
+    /// Chunks with data in them.
+    Data(Range<u64>),
+    /// None up to this chunk.
+    Hole(u64),
+    /// The volume's end.
+    Nothing,
 }
 
 /// Walks one volume from front to back, over the chunks that are to be looked at.
@@ -50,6 +61,8 @@ pub struct Feed<'a> {
     looked_at: u64,
     /// Data that `next_data` named and that is not read whole yet.
     data: Option<VolumeRange>,
+    /// What went wrong behind the chunks that were handed over last.
+    failed: Option<Error>,
 }
 
 impl<'a> Feed<'a> {
@@ -72,6 +85,7 @@ impl<'a> Feed<'a> {
             next: 0,
             looked_at: 0,
             data: None,
+            failed: None,
         }
     }
 
@@ -87,14 +101,30 @@ impl<'a> Feed<'a> {
 
     /// The next step. `buffer` gives room for `batch` chunks; it comes back in the job.
     pub fn step(&mut self, buffer: impl FnOnce() -> AlignedBuffer) -> Result<Step> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        match self.ahead()? {
+            Ahead::Data(range) => self.read_job(range, buffer()).map(Step::Job),
+            Ahead::Hole(end) => self.skip_to(end),
+            Ahead::Nothing => Ok(Step::Done),
+        }
+    }
+
+    /// What comes next.
+    fn ahead(&mut self) -> Result<Ahead> {
         let Some(range) = self.range()? else {
-            return Ok(Step::Done);
+            return Ok(Ahead::Nothing);
         };
         let start = self.next_data_chunk(range.end)?;
         if self.next < start {
-            return self.skip_to(start);
+            return Ok(Ahead::Hole(start));
         }
-        self.read_job(range.end, buffer()).map(Step::Job)
+        let data_end = self
+            .data
+            .map_or(0, |data| data.end.div_ceil(self.chunk_size));
+        let end = data_end.min(range.end).max(self.next + 1);
+        Ok(Ahead::Data(self.next..end))
     }
 
     /// The range in which `next` lies, which is moved to the beginning of the next range where one is done. `None`: all are.
@@ -134,28 +164,53 @@ impl<'a> Feed<'a> {
         Ok(Step::Emptied(emptied))
     }
 
-    fn read_job(&mut self, range_end: u64, mut content: AlignedBuffer) -> Result<Job> {
-        let first = self.next;
-        let data_end = self
-            .data
-            .map_or(0, |data| data.end.div_ceil(self.chunk_size));
-        let end = data_end
-            .min(range_end)
-            .min(first + self.batch)
-            .max(first + 1);
-        let length = (end - first) * self.chunk_size;
-        let length = usize::try_from(length).map_or(content.len(), |l| l.min(content.len()));
-        self.volume
-            .read_at(first * self.chunk_size, &mut content[..length])?;
-        let mut known = Vec::new();
-        self.known.take_below(end, &mut known)?;
-        self.advance(end);
-        Ok(Job {
-            first,
+    /// Reads the chunks of a range, and of those that follow as long as there is room.
+    fn read_job(&mut self, range: Range<u64>, content: AlignedBuffer) -> Result<Job> {
+        let mut job = Job {
+            chunks: Vec::new(),
             content,
-            length,
-            known,
-        })
+            length: 0,
+            known: Vec::new(),
+        };
+        let mut room = self.batch;
+        room -= self.read(range, room, &mut job)?;
+        while room > 0 {
+            let more = self.ahead().and_then(|ahead| match ahead {
+                Ahead::Data(range) => self.read(range, room, &mut job),
+                Ahead::Hole(_) | Ahead::Nothing => Ok(0),
+            });
+            match more {
+                Ok(0) => break,
+                Ok(count) => room -= count,
+                // What was read before counts as looked at, so it has to be; the error comes with the next step.
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(job)
+    }
+
+    /// Reads the front of a range into the rest of a job. Returns how many chunks those were; after an error none were.
+    fn read(&mut self, range: Range<u64>, room: u64, job: &mut Job) -> Result<u64> {
+        let end = range.end.min(range.start + room);
+        let length = usize::try_from((end - range.start) * self.chunk_size).unwrap_or(usize::MAX);
+        let free = job.content.get_mut(job.length..).unwrap_or_default();
+        let place = free.get_mut(..length).ok_or_else(|| {
+            Error::State("a job is larger than the memory that was made for it".to_owned())
+        })?;
+        self.volume.read_at(range.start * self.chunk_size, place)?;
+        let before = job.known.len();
+        let known = self.known.take_below(end, &mut job.known);
+        if known.is_err() {
+            job.known.truncate(before);
+        }
+        known?;
+        job.length += length;
+        job.chunks.push(range.start..end);
+        self.advance(end);
+        Ok(end - range.start)
     }
 
     fn advance(&mut self, to: u64) {

@@ -149,7 +149,7 @@ impl Worker<'_, '_> {
         let (mut changed, mut deduplicated, mut stored) = (0, 0, 0);
         let mut known = job.known.iter().peekable();
         let chunks = job.content[..job.length].chunks(self.shared.chunk_size);
-        for (number, content) in (job.first..).zip(chunks) {
+        for (number, content) in job.chunks.iter().cloned().flatten().zip(chunks) {
             let old = known
                 .next_if(|(at, _)| *at == number)
                 .map(|(_, entry)| entry);

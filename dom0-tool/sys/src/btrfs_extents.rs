@@ -77,8 +77,14 @@ pub enum BtrfsExtentKind {
     },
 }
 
-/// The extents of the inode `inode` (that of `file`) that begin at or behind `start`, in rising order, a batch of them; none when there are no more.
-pub fn btrfs_extents(file: impl AsFd, inode: u64, start: u64) -> Result<Vec<BtrfsExtent>> {
+/// The extents of the inode `inode` (that of `file`) that begin at or behind `start` and before `end`, in rising order, a batch of them; none
+/// when there are no more.
+pub fn btrfs_extents(
+    file: impl AsFd,
+    inode: u64,
+    start: u64,
+    end: u64,
+) -> Result<Vec<BtrfsExtent>> {
     let mut request = Box::new(Request {
         front: Front {
             key: Key {
@@ -87,7 +93,7 @@ pub fn btrfs_extents(file: impl AsFd, inode: u64, start: u64) -> Result<Vec<Btrf
                 min_objectid: inode,
                 max_objectid: inode,
                 min_offset: start,
-                max_offset: u64::MAX,
+                max_offset: end.saturating_sub(1),
                 min_transid: 0,
                 max_transid: u64::MAX,
                 min_type: EXTENT_DATA,

@@ -58,13 +58,14 @@ pub mod fiemap_flags {
 
 const FLAG_SYNC: u32 = 1;
 
-/// The extents that hold a byte at or behind `start`, in rising order, a batch of them. The first may begin before `start`. None are returned
-/// when only holes follow. What was written and is not on the disk yet is put there first, if `start` is 0.
-pub fn fiemap(file: impl AsFd, start: u64) -> Result<Vec<FiemapExtent>> {
+/// The extents that hold a byte from `start` on and before `end`, in rising order, a batch of them. The first may begin before `start`, the last
+/// end behind `end`. None are returned when there are only holes. What was written and is not on the disk yet is put there first, if `start`
+/// is 0. Some file systems flag the last extent before `end` as the last one of the file.
+pub fn fiemap(file: impl AsFd, start: u64, end: u64) -> Result<Vec<FiemapExtent>> {
     let mut request = Box::new(Request {
         header: Header {
             start,
-            length: u64::MAX - start,
+            length: end.saturating_sub(start),
             flags: if start == 0 { FLAG_SYNC } else { 0 },
             mapped_extents: 0,
             extent_count: 585,

@@ -43,7 +43,12 @@ fn a_block_in_a_compressed_extent_is_found_alone() {
         let file = desk.image("v.img");
         write_text(&file, 0..1000, "old");
         let encoded = |extent: &nacre_sys::FiemapExtent| extent.flags & 0x8 != 0;
-        assert!(nacre_sys::fiemap(&file, 0).unwrap().iter().all(encoded));
+        assert!(
+            nacre_sys::fiemap(&file, 0, u64::MAX)
+                .unwrap()
+                .iter()
+                .all(encoded)
+        );
         let first = desk.session("v.img");
         write_text(&file, 333..334, "new");
         let frozen = desk.freeze("v.img");

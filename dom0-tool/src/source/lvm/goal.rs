@@ -66,6 +66,17 @@ impl LvmGoal {
         let pool = thin.place();
         let starts_empty = matches!(start, Start::Empty);
         let in_place = matches!(start, Start::InPlace(_));
+        let made = |shape: &[&str], from: &str| {
+            let rest = [
+                "--setactivationskip",
+                "n",
+                "--activate",
+                "y",
+                "--name",
+                &new,
+            ];
+            lvm(&place, "lvcreate", &[shape, &rest, &[from]].concat())
+        };
         let written = match start {
             Start::Empty => {
                 let shape = [
@@ -76,38 +87,14 @@ impl LvmGoal {
                     "--thinpool",
                     &pool,
                 ];
-                let rest = [
-                    "--setactivationskip",
-                    "n",
-                    "--activate",
-                    "y",
-                    "--name",
-                    &new,
-                ];
-                lvm(
-                    &place,
-                    "lvcreate",
-                    &[shape.as_slice(), &rest, &[&thin.group]].concat(),
-                )?;
-                new
+                made(&shape, &thin.group)?;
+                new.clone()
             }
             Start::Clone(snapshot) => {
                 let origin = thin.path(snapshot);
                 let shape = ["--snapshot", "--permission", "rw"];
-                let rest = [
-                    "--setactivationskip",
-                    "n",
-                    "--activate",
-                    "y",
-                    "--name",
-                    &new,
-                ];
-                lvm(
-                    &place,
-                    "lvcreate",
-                    &[shape.as_slice(), &rest, &[&origin]].concat(),
-                )?;
-                new
+                made(&shape, &origin)?;
+                new.clone()
             }
             Start::InPlace(volume) => {
                 let on = ["--activate", "y", "--ignoreactivationskip", &place];

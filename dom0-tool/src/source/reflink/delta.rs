@@ -3,15 +3,16 @@
 //! Two snapshots that hold the same address at the same offset hold the same bytes: while a file holds an address, nothing else is written
 //! there, since the file system writes to shared space nowhere but elsewhere, and nobody writes to the snapshots. That is so at one moment;
 //! the maps are read over some time, in which the space of a snapshot can move (defragmentation, balance, deduplication), its old address can be
-//! given to other data, and that be moved into the other snapshot. So both maps are walked a second time: if neither changed, every address
-//! stayed where it was while both were read, and what looked the same was the same. (To be deceived even so, an address would have to be freed,
-//! given to other data, freed again and given back to the first within one walk.) What moved only costs time.
+//! given to other data, and that be moved into the other snapshot. So of every byte the old map is read first, then the new one, and at last the
+//! old one a second time: if it says what it said before, the old snapshot held its address also when the new one was asked, and what
+//! looked the same was the same. (To be deceived even so, an address would have to be freed, given to other data, freed again and given
+//! back to the old snapshot within one walk.) What moved only costs time.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::identity::{FileSystem, Identity};
-use super::map::{Extent, Map, MapError, Place, Way, way_on_btrfs};
+use super::map::{Extent, Frontier, Map, MapError, Place, Way, way_on_btrfs};
 use crate::joints::{Ranges, VolumeRange};
 
 /// How often two maps are compared that change in the meantime.
@@ -42,9 +43,10 @@ pub fn delta(old: &Side<'_>, new: &Side<'_>) -> Result<Ranges, String> {
     };
     let sizes = (size_of(&of_old), size_of(&of_new));
     let both = || {
+        let read = Frontier::default();
         (
-            Map::new(old.file, of_old.st_ino, way, sizes.0),
-            Map::new(new.file, of_new.st_ino, way, sizes.1),
+            Map::new(old.file, of_old.st_ino, way, sizes.0).before(&read),
+            Map::new(new.file, of_new.st_ino, way, sizes.1).behind(&read),
         )
     };
     let ranges = compare_steady(both, sizes.0.min(sizes.1)).map_err(|error| match error {
@@ -66,18 +68,18 @@ fn size_of(status: &rustix::fs::Stat) -> u64 {
     u64::try_from(status.st_size).unwrap_or(0)
 }
 
-/// Compares until neither map changed meanwhile; `None` if they never stay. `both` begins to read old and new map.
+/// Compares until the old map did not change meanwhile; `None` if it never stays. `both` begins to read old and new map, the new one never
+/// further than the old one.
 fn compare_steady<I: Iterator<Item = Result<Extent, E>>, E>(
     both: impl Fn() -> (I, I),
     end: u64,
 ) -> Result<Option<Ranges>, E> {
     for _ in 0..ATTEMPTS {
         let (old, new) = both();
-        let (mut old, mut new) = (Watched::new(old), Watched::new(new));
-        let ranges = compare(old.by_ref(), new.by_ref(), end)?;
-        let seen = (old.digest()?, new.digest()?);
-        let (old, new) = both();
-        if (Watched::new(old).digest()?, Watched::new(new).digest()?) == seen {
+        let mut old = Watched::new(old);
+        let ranges = compare(old.by_ref(), new, end)?;
+        let seen = old.digest()?;
+        if Watched::new(both().0).digest()? == seen {
             return Ok(Some(ranges));
         }
     }
@@ -243,7 +245,8 @@ mod tests {
         assert_eq!(compared(&[(1, 1)]), Some(Ranges::new()));
         // The old data moved away from 1 after it was looked at, and the new, other data to it before it was.
         assert_eq!(compared(&[(1, 1), (5, 1)]), Some(Ranges::one(0, 8)));
-        assert_eq!(compared(&[(1, 1), (1, 5)]), Some(Ranges::one(0, 8)));
+        // The new data moved later: when it was looked at, it lay where the old did.
+        assert_eq!(compared(&[(1, 1), (1, 5)]), Some(Ranges::new()));
         assert_eq!(
             compared(&[(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (6, 5)]),
             None

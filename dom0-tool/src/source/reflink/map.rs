@@ -1,8 +1,10 @@
 //! The extents of a file, read batch by batch: where each byte lies on the file system, or that it is zero.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 use nacre_sys::{BtrfsExtent, BtrfsExtentKind, FiemapExtent, fiemap_flags};
 use rustix::io::Errno;
@@ -77,7 +79,7 @@ pub enum Way {
 
 /// The best way for a file on Btrfs, tried once.
 pub fn way_on_btrfs(file: &File, inode: u64) -> Way {
-    match nacre_sys::btrfs_extents(file, inode, 0) {
+    match nacre_sys::btrfs_extents(file, inode, 0, u64::MAX) {
         Ok(_) => Way::BtrfsTree,
         Err(_) => Way::Fiemap,
     }
@@ -92,6 +94,10 @@ pub enum MapError {
     Nonsense,
 }
 
+/// How far one map has been read, for another that must not be read further.
+#[derive(Clone, Debug, Default)]
+pub struct Frontier(Rc<Cell<u64>>);
+
 /// Walks the extents of a file that nobody changes, in rising order. What lies between them is a hole.
 pub struct Map<'a> {
     file: &'a File,
@@ -100,14 +106,20 @@ pub struct Map<'a> {
     size: u64,
     /// Where the next batch begins.
     next: u64,
-    /// First byte that no extent has covered yet.
+    /// First byte of which nothing has been read yet.
     covered: u64,
+    /// On Btrfs, where the last item begins: it may go on behind what was asked for.
+    item: u64,
     batch: VecDeque<Extent>,
     /// Already read, and not part of what was given last.
     ahead: Option<Extent>,
     /// Begin of an extent whose end only the next one tells.
     open: Option<u64>,
     done: bool,
+    /// Told how far this map has been read.
+    told: Option<Frontier>,
+    /// How far it may be read.
+    limit: Option<Frontier>,
 }
 
 impl<'a> Map<'a> {
@@ -122,26 +134,72 @@ impl<'a> Map<'a> {
             covered: 0,
             batch: VecDeque::new(),
             ahead: None,
+            item: 0,
             open: None,
             done: false,
+            told: None,
+            limit: None,
         }
+    }
+
+    /// Tells how far it has been read.
+    #[must_use]
+    pub fn before(self, frontier: &Frontier) -> Self {
+        let told = Some(frontier.clone());
+        Self { told, ..self }
+    }
+
+    /// Is read no further than another map has been, at the moment of every reading.
+    #[must_use]
+    pub fn behind(self, frontier: &Frontier) -> Self {
+        let limit = Some(frontier.clone());
+        Self { limit, ..self }
+    }
+
+    /// First byte that must not be read yet.
+    fn limit(&self) -> u64 {
+        let limit = self.limit.as_ref();
+        limit.map_or(u64::MAX, |Frontier(reached)| reached.get())
     }
 
     fn read(&mut self) -> Result<(), MapError> {
+        let limit = self.limit();
+        if limit <= self.covered {
+            // Whoever asks for it has not asked the other map first: no answer would be right.
+            return Err(MapError::Nonsense);
+        }
+        let file = self.file.as_fd();
         match self.way {
             Way::Fiemap => {
-                let found = nacre_sys::fiemap(self.file.as_fd(), self.next);
-                self.take_fiemap(&found.map_err(MapError::Kernel)?)
+                let found = nacre_sys::fiemap(file, self.next, limit);
+                self.take_fiemap(&found.map_err(MapError::Kernel)?, limit)?;
             }
             Way::BtrfsTree => {
-                let found = nacre_sys::btrfs_extents(self.file.as_fd(), self.inode, self.next);
-                self.take_btrfs(&found.map_err(MapError::Kernel)?)
+                let found = nacre_sys::btrfs_extents(file, self.inode, self.next, limit);
+                self.take_btrfs(&found.map_err(MapError::Kernel)?, limit)?;
             }
         }
+        if let Some(Frontier(reached)) = &self.told {
+            reached.set(if self.done { u64::MAX } else { self.covered });
+        }
+        Ok(())
     }
 
-    fn take_fiemap(&mut self, found: &[FiemapExtent]) -> Result<(), MapError> {
-        self.done = found.is_empty();
+    /// There is nothing more before `limit`.
+    fn reached(&mut self, limit: u64) -> Result<(), MapError> {
+        self.close(limit.min(self.size))?;
+        if limit >= self.size {
+            self.done = true;
+        } else if self.covered < limit {
+            self.put(self.covered, limit, Place::Zero)?;
+        }
+        Ok(())
+    }
+
+    fn take_fiemap(&mut self, found: &[FiemapExtent], limit: u64) -> Result<(), MapError> {
+        if found.is_empty() {
+            self.reached(limit)?;
+        }
         for extent in found {
             let place = match extent.flags {
                 flags if flags & fiemap_flags::NO_ADDRESS != 0 => Place::Unknown,
@@ -152,14 +210,18 @@ impl<'a> Map<'a> {
             let end = end.ok_or(MapError::Nonsense)?;
             // An extent that was given in the batch before up to the middle.
             let skip = self.next.saturating_sub(extent.logical);
-            self.put(extent.logical + skip, end, place.further(skip))?;
-            self.done |= extent.flags & fiemap_flags::LAST != 0;
+            let (start, end) = (extent.logical.saturating_add(skip), end.min(limit));
+            self.put(start, end, place.further(skip))?;
+            if extent.flags & fiemap_flags::LAST != 0 {
+                self.reached(limit)?;
+            }
         }
         self.next = self.covered;
         Ok(())
     }
 
-    fn take_btrfs(&mut self, found: &[BtrfsExtent]) -> Result<(), MapError> {
+    fn take_btrfs(&mut self, found: &[BtrfsExtent], limit: u64) -> Result<(), MapError> {
+        let seen = (self.covered > 0).then_some(self.item);
         for extent in found {
             self.close(extent.logical)?;
             let start = extent.logical;
@@ -190,13 +252,29 @@ impl<'a> Map<'a> {
                 }
             };
             let end = start.checked_add(length).ok_or(MapError::Nonsense)?;
-            self.put(start, end, place)?;
+            if length == 0 {
+                return Err(MapError::Nonsense);
+            }
+            // The last item before the limit is found a second time, for what of it lies behind.
+            let given = if seen == Some(start) {
+                self.covered.saturating_sub(start)
+            } else {
+                0
+            };
+            if given < length {
+                self.put(start + given, end.min(limit), place.further(given))?;
+            }
         }
         match found.last() {
-            Some(last) => self.next = last.logical.checked_add(1).ok_or(MapError::Nonsense)?,
+            Some(last) => {
+                self.item = last.logical;
+                self.next = last.logical.checked_add(1).ok_or(MapError::Nonsense)?;
+            }
             None => {
-                self.done = true;
-                self.close(self.size)?;
+                self.next = self.item;
+                let open = self.open;
+                self.reached(limit)?;
+                self.open = open;
             }
         }
         Ok(())
@@ -204,7 +282,7 @@ impl<'a> Map<'a> {
 
     /// Ends the extent of which only the begin was known.
     fn close(&mut self, end: u64) -> Result<(), MapError> {
-        match self.open.take() {
+        match self.open.take().map(|start| start.max(self.covered)) {
             Some(start) if start < end => self.put(start, end, Place::Unknown),
             _ => Ok(()),
         }
@@ -232,6 +310,14 @@ impl<'a> Map<'a> {
         Ok(self.batch.pop_front())
     }
 
+    /// The same, if it may be read already.
+    fn piece_ahead(&mut self) -> Result<Option<Extent>, MapError> {
+        if self.batch.is_empty() && self.limit() <= self.covered {
+            return Ok(None);
+        }
+        self.piece()
+    }
+
     /// The next extent, joined with those that go on where it ends: where XFS cuts depends on who else shares the space just now.
     fn joined(&mut self) -> Result<Option<Extent>, MapError> {
         let first = match self.ahead.take() {
@@ -241,7 +327,7 @@ impl<'a> Map<'a> {
         let Some(mut extent) = first else {
             return Ok(None);
         };
-        while let Some(next) = self.piece()? {
+        while let Some(next) = self.piece_ahead()? {
             let goes_on = extent.place.further(extent.end - extent.start) == next.place;
             if next.start != extent.end || !goes_on {
                 self.ahead = Some(next);
