@@ -13,6 +13,7 @@ mod memory_state;
 mod memory_store;
 pub mod mounts;
 mod program;
+pub mod qubes_machine;
 pub mod qubes_world;
 pub mod qubesd;
 mod recording_monitor;

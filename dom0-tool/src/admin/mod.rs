@@ -13,13 +13,14 @@ use std::path::Path;
 pub use registry::AdminApi;
 pub use socket::{EXTERNAL_SOCKET, INTERNAL_SOCKET, Socket};
 
-/// Names a folder in which both sockets are, in place of the usual ones. Whoever sets the environment of a program of root's is root:
-/// sudo passes none on.
+/// Names a folder in which both sockets are, on machines that have no qubesd at its usual place: in dom0 nobody can be led to another.
 pub const FOLDER_VARIABLE: &str = "NACRE_QUBESD";
 
 /// qubesd of this machine.
 pub fn here() -> AdminApi {
-    let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else {
+    let usual = Path::new(EXTERNAL_SOCKET);
+    let folder = std::env::var_os(FOLDER_VARIABLE).filter(|_| usual.symlink_metadata().is_err());
+    let Some(folder) = folder else {
         return AdminApi::default();
     };
     let folder = Path::new(&folder);

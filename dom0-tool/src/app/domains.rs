@@ -1,5 +1,7 @@
 //! Which dedup domain a new volume belongs to (doc/THREATS.md, "Dedup domains").
 
+use std::collections::BTreeMap;
+
 use super::world::World;
 use crate::archive::{Archive, DomainRule};
 use crate::cli::DomainWish;
@@ -10,6 +12,17 @@ pub fn rule(wishes: &[DomainWish]) -> DomainRule {
     Box::new(move |volume| {
         let asked = wishes.iter().find_map(|wish| wish.domain_of(volume));
         asked.map_or_else(|| by_name(volume), str::to_owned)
+    })
+}
+
+/// The same, with domains of volumes of which more is known than their names.
+pub fn rule_knowing(wishes: &[DomainWish], known: BTreeMap<String, String>) -> DomainRule {
+    let wishes = wishes.to_vec();
+    Box::new(move |volume| {
+        let asked = wishes.iter().find_map(|wish| wish.domain_of(volume));
+        let known = || known.get(volume).cloned();
+        let domain = asked.map(str::to_owned).or_else(known);
+        domain.unwrap_or_else(|| by_name(volume))
     })
 }
 

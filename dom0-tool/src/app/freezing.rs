@@ -32,7 +32,7 @@ impl Taken {
     }
 
     /// What the first target got of a volume.
-    fn first(&self, place: &LocalPlace, names: &VolumeNames) -> Option<&dyn FrozenVolume> {
+    pub fn first(&self, place: &LocalPlace, names: &VolumeNames) -> Option<&dyn FrozenVolume> {
         let same = |origin: &Origin| origin.place.as_ref() == Some(place) && origin.names == *names;
         let found = self.frozen.iter().find(|(origin, _)| same(origin));
         found.map(|(_, frozen)| frozen.as_ref())

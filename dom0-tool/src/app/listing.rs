@@ -82,6 +82,7 @@ pub(super) enum Cell {
 }
 
 impl Rows {
+    /// No rows yet; `nothing` is said in their place.
     pub(super) fn new(columns: &[(&'static str, Align)], nothing: String) -> Self {
         Self {
             columns: columns.to_vec(),

@@ -2,6 +2,7 @@
 
 mod arch_check;
 mod autoprune;
+mod backup;
 mod change;
 mod cleaning;
 mod compare;
@@ -15,6 +16,7 @@ mod listing;
 mod monitor;
 mod opening;
 mod prune;
+mod qubesd;
 mod reaching;
 mod receive;
 mod repair;
@@ -69,6 +71,7 @@ pub fn run(invocation: &Invocation) -> Exit {
 fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
     match request {
         Request::ArchInit(init) => initiate::run(world, init),
+        Request::Backup(backup) => backup::run(world, backup, &mut Taken::default()),
         Request::Send(send) => send::run(world, send, &mut Taken::default()),
         Request::Receive(receive) => receive::run(world, receive),
         Request::Verify(verify) => verify::run(world, verify),

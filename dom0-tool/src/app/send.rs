@@ -10,7 +10,7 @@ use super::opening::{open_to_write, unanswered};
 use super::status::record::{self, Run};
 use super::storages;
 use super::world::World;
-use crate::archive::{Archive, Error, Result};
+use crate::archive::{Archive, DomainRule, Error, Result};
 use crate::backup::{self, SendOptions, SendReport, Surroundings, VolumeOutcome};
 use crate::cli::{Exit, Send, TagWish};
 use crate::joints::{Activity, FrozenVolume, KeyPrompt, Summary, VolumeSummary};
@@ -42,12 +42,20 @@ fn attempt(world: &World<'_>, wanted: &Send, taken: &mut Taken) -> Result<Exit> 
     if volumes.frozen.is_empty() {
         return Ok(Exit::Nothing);
     }
-    let sent = make_room(world, &mut archive, wanted, &volumes)
-        .and_then(|()| store(world, &mut archive, &mut volumes.frozen, wanted, tags));
+    let sent = make_room(world, &mut archive, wanted, &volumes).and_then(|()| {
+        let rule = domains::rule(&wanted.domains);
+        store(
+            world,
+            &mut archive,
+            &mut volumes.frozen,
+            wanted,
+            (tags, rule),
+        )
+    });
     if let Ok(report) = &sent
         && !world.common.dry_run
     {
-        remember(world, &archive, report, &volumes.origins, begun);
+        remember(world, &archive, report, &volumes.origins, begun, &[]);
     }
     taken.keep(volumes, lock);
     let report = sent?;
@@ -55,18 +63,23 @@ fn attempt(world: &World<'_>, wanted: &Send, taken: &mut Taken) -> Result<Exit> 
     Ok(exit(&report, plan.problems.is_empty()))
 }
 
-fn remember(
+/// Keeps what a run that began at that time did, for `nacre status`. `missing`: volumes that could not even be frozen, and why.
+pub fn remember(
     world: &World<'_>,
     archive: &Archive,
     report: &SendReport,
     origins: &[Origin],
     begun: i64,
+    missing: &[(String, String)],
 ) {
     let mut run = Run {
         begun: Some(begun),
         origins,
         ..Run::default()
     };
+    let missing = missing.iter();
+    run.failed
+        .extend(missing.map(|(name, why)| (name.as_str(), why.clone())));
     for volume in &report.volumes {
         match &volume.outcome {
             VolumeOutcome::Stored | VolumeOutcome::Unchanged if !report.interrupted => {
@@ -79,7 +92,8 @@ fn remember(
     record::seen(world, archive, &run);
 }
 
-fn make_room(
+/// Lets old sessions go if that is wanted.
+pub fn make_room(
     world: &World<'_>,
     archive: &mut Archive,
     wanted: &Send,
@@ -92,15 +106,15 @@ fn make_room(
     autoprune::before_send(world, archive, wanted, &sizes)
 }
 
-/// Sends frozen volumes to an archive.
-fn store(
+/// Sends frozen volumes to an archive, as a session with these tags; new volumes get the domains of the rule.
+pub fn store(
     world: &World<'_>,
     archive: &mut Archive,
     volumes: &mut [Box<dyn FrozenVolume>],
     wanted: &Send,
-    tags: Vec<Tag>,
+    (tags, rule): (Vec<Tag>, DomainRule),
 ) -> Result<SendReport> {
-    archive.set_domain_rule(domains::rule(&wanted.domains));
+    archive.set_domain_rule(rule);
     let names = volumes.iter().map(|volume| volume.name());
     domains::tell_kept(world, archive, &wanted.domains, names);
     let options = SendOptions {
@@ -120,7 +134,8 @@ fn store(
     backup::send(archive, volumes, &options, &around)
 }
 
-fn tags(world: &World<'_>, wishes: &[TagWish]) -> Result<Vec<Tag>> {
+/// The tags that were wished for; those that are to be asked for are asked for.
+pub fn tags(world: &World<'_>, wishes: &[TagWish]) -> Result<Vec<Tag>> {
     let mut tags = Vec::new();
     for wish in wishes {
         match wish {
@@ -147,7 +162,8 @@ fn asked(line: &str) -> Result<Tag> {
     })
 }
 
-fn tell(world: &World<'_>, report: &SendReport) {
+/// Says what a run did.
+pub fn tell(world: &World<'_>, report: &SendReport) {
     for volume in &report.volumes {
         if let VolumeOutcome::Failed(error) = &volume.outcome {
             let text = sentence(&Error::Source(error.clone()));
@@ -179,7 +195,8 @@ fn tell(world: &World<'_>, report: &SendReport) {
     }
 }
 
-fn exit(report: &SendReport, all_opened: bool) -> Exit {
+/// How it ended. `all_opened`: nothing was missing from the start.
+pub fn exit(report: &SendReport, all_opened: bool) -> Exit {
     if report.interrupted {
         Exit::Interrupted
     } else if report.all_failed() {

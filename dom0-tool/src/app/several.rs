@@ -4,7 +4,7 @@ use super::end::Told;
 use super::freezing::Taken;
 use super::reaching;
 use super::world::World;
-use super::{monitor, prune, send, status};
+use super::{backup, monitor, prune, send, status};
 use crate::archive::{Error, Result};
 use crate::cli::{Exit, Request};
 
@@ -47,6 +47,7 @@ fn tell_error(world: &World<'_>, error: &Error) -> Exit {
 fn one(world: &World<'_>, request: &Request, taken: &mut Taken) -> Result<Exit> {
     match request {
         Request::Send(wanted) => send::run(world, wanted, taken),
+        Request::Backup(wanted) => backup::run(world, wanted, taken),
         Request::Prune(wanted) => prune::run(world, wanted),
         Request::Monitor(wanted) => monitor::run(world, wanted),
         // The command line gives several targets to no other.

@@ -30,23 +30,14 @@ impl Release {
 use Release::{Keeping, Packages, Qubes, Targets};
 
 /// Commands to come.
-const COMMANDS: &[(&str, Release)] = &[
-    ("backup", Qubes),
-    ("restore", Qubes),
-    ("browse", Qubes),
-    ("setup", Packages),
-];
+const COMMANDS: &[(&str, Release)] = &[("restore", Qubes), ("browse", Qubes), ("setup", Packages)];
 
 /// Long options to come, without their dashes.
 const OPTIONS: &[(&str, Release)] = &[
     ("meta-reduce", Keeping),
     ("retry", Targets),
     ("limit", Targets),
-    ("includes", Qubes),
-    ("exclude", Qubes),
-    ("check-after-send", Qubes),
     ("dom0", Qubes),
-    ("live", Qubes),
     ("as", Qubes),
     ("pool", Qubes),
     ("settings-only", Qubes),

@@ -37,9 +37,9 @@ pub use local::{
 pub use named::{OF_TARGET, Sections, TargetPresets};
 pub use request::Rules as PruneRules;
 pub use request::{
-    Add, ArchCheck, ArchInit, CheckAction, Common, Deduplicate, Delete, Diff, Goal, Invocation,
-    Key, List, Listing, Monitor, OneVolume, Prune, Receive, Rename, Request, Selection, Send,
-    SessionAction, SessionChange, SnapshotUse, Status, Verbosity, Verify, Which, WriteMode,
+    Add, ArchCheck, ArchInit, Backup, CheckAction, Common, Deduplicate, Delete, Diff, Goal,
+    Invocation, Key, List, Listing, Monitor, OneVolume, Prune, Receive, Rename, Request, Selection,
+    Send, SessionAction, SessionChange, SnapshotUse, Status, Verbosity, Verify, Which, WriteMode,
 };
 pub use retention::{RETENTION_RULES, RetentionWish};
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};

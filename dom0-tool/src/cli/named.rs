@@ -93,7 +93,11 @@ impl TargetPresets {
 pub fn takes_several(request: &Request) -> bool {
     matches!(
         request,
-        Request::Send(_) | Request::Prune(_) | Request::Monitor(_) | Request::Status(_)
+        Request::Send(_)
+            | Request::Backup(_)
+            | Request::Prune(_)
+            | Request::Monitor(_)
+            | Request::Status(_)
     )
 }
 

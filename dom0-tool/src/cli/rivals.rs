@@ -32,7 +32,7 @@ pub fn beaten(command: &str, option: &str, typed: impl Fn(&str) -> bool) -> bool
         ("prune", "retention") => any(&named) || any(RULES) || typed("apdays"),
         ("prune", "session" | "all-before") => any(&named) || any(RULES) || typed("retention"),
         ("prune", rule) if RULES.contains(&rule) => any(&named) || typed("retention"),
-        ("send", "retention") => typed("apdays"),
+        ("send" | "backup", "retention") => typed("apdays"),
         _ => false,
     }
 }

@@ -131,14 +131,14 @@ fn is_word(text: &str, longest: usize) -> bool {
 impl FromStr for QubeName {
     type Err = BadValue;
 
-    /// Qubes' own rule: a letter first, then letters, digits, `_` and `-`, at most 31.
+    /// Qubes' own rule: a letter first, then letters, digits, `_`, `.` and `-`, at most 31.
     fn from_str(text: &str) -> Result<Self, BadValue> {
         let letter_first = text.starts_with(|first: char| first.is_ascii_alphabetic());
-        if letter_first && is_word(text, 31) && !text.contains('.') {
+        if letter_first && is_word(text, 31) {
             return Ok(Self(text.to_owned()));
         }
         Err(BadValue::new(
-            "a qube's name has at most 31 letters, digits, '-' and '_', and begins with a letter",
+            "a qube's name has at most 31 letters, digits, '-', '_' and '.', and begins with a letter",
         ))
     }
 }
@@ -290,7 +290,6 @@ mod tests {
             "ssh://h$(x)",
             "ssh://[::1",
             "qubes://9vm",
-            "qubes://a.b",
             "qubes://",
             "qubes-ssh://vm",
             "qubes-usb://vm",

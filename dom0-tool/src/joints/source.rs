@@ -60,6 +60,10 @@ pub trait Pool: VolumeSource {
     /// Freezes for this archive what `first` holds frozen for another: the same content, under a snapshot of this archive's own.
     fn freeze_again(&self, first: &[&dyn FrozenVolume]) -> Result<Frozen, SourceError>;
 
+    /// Freezes volumes in a state that another local volume has: that of the running qube (`vm-work-private-snap`). Each comes with the name of
+    /// that other; snapshots are named after the volume itself.
+    fn freeze_state(&self, of: &[(VolumeNames, String)]) -> Result<Frozen, SourceError>;
+
     /// Harvests what changed since the kept snapshot, records it as a link, and keeps a fresh snapshot instead. Does not need the store.
     fn monitor(&self, local: &str) -> Result<Harvest, SourceError>;
 

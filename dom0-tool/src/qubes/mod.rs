@@ -3,7 +3,11 @@
 mod choose;
 mod inventory;
 mod place;
+mod plan;
+mod text;
 
 pub use choose::{Choice, LeftOut, Wanted, choose};
 pub use inventory::{Inventory, System, describe, inventory};
 pub use place::{Place, Storage, Trouble, candidates, place};
+pub use plan::{Line, Plan, Problem, SETTINGS, State, settings_text};
+pub use text::TextVolume;

@@ -7,4 +7,5 @@ mod run;
 pub use ids::differing_ids;
 pub use run::{
     Compare, RestoreOptions, RestoreReport, Version, Watch, restore, restore_difference, verify,
+    verify_difference,
 };

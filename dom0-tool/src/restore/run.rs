@@ -102,6 +102,23 @@ pub fn verify(
     Run::new(nodes, ids, version, None, options, watch).all()
 }
 
+/// The same for the chunks alone in which a version differs from the tree `held`; for all where there is none.
+pub fn verify_difference(
+    nodes: &Nodes,
+    ids: &ChunkIdKey,
+    held: Option<&Root>,
+    version: Version,
+    options: RestoreOptions,
+    watch: Watch<'_>,
+) -> Result<RestoreReport> {
+    let run = Run::new(nodes, ids, version, None, options, watch);
+    Run {
+        held: held.copied(),
+        ..run
+    }
+    .all()
+}
+
 /// Who is told, and who may stop it.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {

@@ -65,6 +65,8 @@ pub struct Qube {
     pub volumes: BTreeMap<String, Volume>,
     /// Devices assigned for good, in order.
     pub devices: Vec<Device>,
+    /// What of all this could not be read when it was written down, and is therefore missing here: `firewall`, `tags`, ….
+    pub unread: BTreeSet<String>,
 }
 
 /// A volume of a qube.
@@ -259,6 +261,9 @@ impl Qube {
             line::write(&["device", class, backend, port, id, mode], out);
             pairs("option", options, out);
         }
+        for what in &self.unread {
+            line::write(&["unread", what], out);
+        }
     }
 
     fn take(&mut self, words: &[&str]) -> Option<()> {
@@ -291,6 +296,7 @@ impl Qube {
                 mode: (*mode).to_owned(),
                 options: BTreeMap::new(),
             }),
+            ["unread", what] => self.unread.insert((*what).to_owned()).then_some(())?,
             ["option", key, value] => once(&mut self.devices.last_mut()?.options, key, value)?,
             _ => return None,
         }

@@ -64,6 +64,11 @@ fn qube() -> impl Strategy<Value = Qube> {
             firewall,
             notes,
             volumes,
+            // Whatever word it is: here the tags stand for it.
+            unread: devices
+                .iter()
+                .map(|device: &Device| device.class.clone())
+                .collect(),
             devices,
         },
     )

@@ -1,6 +1,7 @@
 //! From what was typed to what it means: defaults, and what does not go together.
 
 mod arch_check;
+mod backup;
 mod deduplicate;
 mod key;
 mod local;
@@ -27,6 +28,7 @@ type Meaning = Result<(Common, Request), UsageError>;
 pub fn meaning(command: LowCommand) -> Meaning {
     match command {
         LowCommand::ArchInit(low) => arch_init(low),
+        LowCommand::Backup(low) => backup::backup(low),
         LowCommand::Send(low) => send::send(low),
         LowCommand::Receive(low) => receive::receive(low),
         LowCommand::Monitor(low) => local::monitor(low),

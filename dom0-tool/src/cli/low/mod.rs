@@ -4,6 +4,7 @@
 //! is decided in `high`.
 
 mod arch_check;
+mod backup;
 mod common;
 mod deduplicate;
 mod key;
@@ -16,6 +17,7 @@ mod volumes;
 use clap::{Parser, Subcommand};
 
 pub use arch_check::ArchCheck;
+pub use backup::Backup;
 pub use common::{Place, Unlock};
 pub use deduplicate::Deduplicate;
 pub use key::{Key, KeyAction};
@@ -52,6 +54,8 @@ pub struct Low {
 pub enum LowCommand {
     /// Create an archive at --dest
     ArchInit(ArchInit),
+    /// Store a session of qubes, volumes and settings together: what changed since the last one
+    Backup(Backup),
     /// Store a session of volumes: what changed since the last one
     Send(Send),
     /// Write volumes of a session back

@@ -1,6 +1,7 @@
 //! What is to be done: complete, checked, with every default in its place.
 
 mod arch_check;
+mod backup;
 mod deduplicate;
 mod key;
 mod local;
@@ -16,6 +17,7 @@ pub use local::{Diff, Goal, Monitor, SnapshotUse};
 pub use prune::{Prune, Rules, Which};
 
 pub use arch_check::{ArchCheck, CheckAction};
+pub use backup::Backup;
 
 use crate::cli::domain::DomainWish;
 use crate::cli::keep::{ApDays, AutoPrune};
@@ -97,6 +99,8 @@ pub enum Verbosity {
 pub enum Request {
     /// `arch-init`
     ArchInit(ArchInit),
+    /// `backup`
+    Backup(Backup),
     /// `send`
     Send(Send),
     /// `receive`

@@ -93,11 +93,16 @@ impl LvmPool {
 
     /// The logical volume to freeze for a local name.
     fn wanted(&self, names: &VolumeNames, listing: &Listing) -> Wanted {
-        let volume = listing.volume(&names.local);
-        let volume = volume.ok_or_else(|| self.not_here(&names.local))?;
+        self.wanted_from(names, &names.local, listing)
+    }
+
+    /// The same, where it is another one that has the state.
+    fn wanted_from(&self, names: &VolumeNames, state: &str, listing: &Listing) -> Wanted {
+        let volume = listing.volume(state);
+        let volume = volume.ok_or_else(|| self.not_here(state))?;
         if listing.has_outside_origin(volume) {
             let detail = "what was never written to it comes from a volume outside of the thin pool; back it up with --import-other-from";
-            let place = self.thin.path(&names.local);
+            let place = self.thin.path(state);
             return Err(SourceError::new(
                 SourceErrorKind::NoSnapshots,
                 place,
@@ -181,6 +186,13 @@ impl Pool for LvmPool {
         };
         let wanted = first.iter().map(wanted).collect();
         Ok(boxed(self.take(wanted, &self.listing()?)?))
+    }
+
+    fn freeze_state(&self, of: &[(VolumeNames, String)]) -> Result<Frozen, SourceError> {
+        let listing = self.repaired(of.iter().map(|(names, _)| names.local.as_str()))?;
+        let wanted = of.iter();
+        let wanted = wanted.map(|(names, state)| self.wanted_from(names, state, &listing));
+        Ok(boxed(self.take(wanted.collect(), &listing)?))
     }
 
     fn monitor(&self, local: &str) -> Result<Harvest, SourceError> {

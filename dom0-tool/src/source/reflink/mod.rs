@@ -121,6 +121,16 @@ impl Pool for ReflinkPool {
         self.freeze_all(&wanted)
     }
 
+    fn freeze_state(&self, of: &[(VolumeNames, String)]) -> Result<Frozen, SourceError> {
+        let wanted = |(names, state): &(VolumeNames, String)| {
+            // The volume's own name is looked at too: the snapshot gets it.
+            self.image(&names.local)?;
+            Ok((names.clone(), self.image(state)?))
+        };
+        let wanted: Vec<Wanted> = of.iter().map(wanted).collect();
+        self.freeze_all(&wanted)
+    }
+
     fn monitor(&self, local: &str) -> Result<Harvest, SourceError> {
         let wanted = (VolumeNames::same(local), self.image(local)?);
         let mut taken = self.take(&[Ok(wanted)])?;

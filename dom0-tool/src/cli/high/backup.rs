@@ -1,0 +1,75 @@
+//! What `backup` means.
+
+use super::{Meaning, common};
+use crate::cli::error::UsageError;
+use crate::cli::local::Local;
+use crate::cli::low;
+use crate::cli::request::{Backup, Common, Request, Selection, Send};
+use crate::cli::session::TagWish;
+use crate::cli::target::QubeName;
+
+pub fn backup(low: low::Backup) -> Meaning {
+    let common = Common {
+        dry_run: low.dry_run,
+        threads: low.threads,
+        ..common(low.place, low.unlock)?
+    };
+    let qubes = once(low.qubes);
+    if qubes.is_empty() && !low.includes {
+        return Err(UsageError::new(
+            "no qube is named",
+            "name some, or give --includes for all that are marked for backup",
+        ));
+    }
+    let left = |name| !low.exclude.contains(name);
+    if !low.includes && !qubes.iter().any(left) {
+        return Err(UsageError::new(
+            "--exclude leaves no qube",
+            "leave out fewer",
+        ));
+    }
+    if common.unattended && low.tag.contains(&TagWish::Ask) {
+        return Err(UsageError::new(
+            "--unattended allows no question, and an empty --tag is one",
+            "give the tag",
+        ));
+    }
+    let send = Send {
+        imports: Vec::new(),
+        local: Local::None,
+        selection: Selection {
+            volumes: Vec::new(),
+            all: false,
+            excluded: Vec::new(),
+        },
+        tags: low.tag,
+        dedup: low.dedup,
+        domains: low.dedup_domain,
+        // A session has all that was asked for, so that what it is the session of can be told from it alone.
+        send_unchanged: true,
+        remap: low.remap,
+        autoprune: low.autoprune.unwrap_or_default(),
+        apdays: low.apdays.unwrap_or_default(),
+        retention: low.retention,
+    };
+    let request = Backup {
+        qubes,
+        includes: low.includes,
+        excluded: low.exclude,
+        live: low.live,
+        check: low.check_after_send,
+        send,
+    };
+    Ok((common, Request::Backup(request)))
+}
+
+/// Each name once, in the order of its first mention.
+fn once(names: Vec<QubeName>) -> Vec<QubeName> {
+    let mut seen: Vec<QubeName> = Vec::new();
+    for name in names {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    }
+    seen
+}
