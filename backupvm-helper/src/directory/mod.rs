@@ -1,8 +1,9 @@
 //! Named bytes in a directory.
 //!
-//! What a power cut leaves: an object whose put was answered has its content on the disk (fsync before it gets its name);
-//! its name survives if a barrier was answered since (fsync of its folder and of that folder's parents). An object
-//! without an answer is there whole, or as a leftover `.put-*` file, or not at all.
+//! What a power cut leaves: an object whose put was answered has its content on the disk (fsync before it gets its name, and
+//! where the file system keeps sizes with names, again after that); its name survives if a barrier was answered since (fsync of
+//! its folder and of that folder's parents). An object without an answer is there whole, or as a leftover `.put-*` file, or not
+//! at all; on FAT and its like it may also be there without content.
 
 mod folders;
 mod list;

@@ -10,7 +10,12 @@ use super::upload::make_locked;
 use crate::failure::Failure;
 
 /// How names are given here.
-pub(super) enum Publishing {
+pub(super) struct Publishing {
+    way: Way,
+    known: bool,
+}
+
+enum Way {
     /// renameat2(RENAME_NOREPLACE): one atomic step.
     Rename,
     /// linkat, then unlink of the temporary name: atomic, too.
@@ -20,7 +25,7 @@ pub(super) enum Publishing {
     Serialised(Mutex<()>),
 }
 
-/// File systems (`f_type` of statfs, linux/magic.h) whose renameat2 is known to refuse: ext4, XFS, Btrfs, tmpfs.
+/// File systems (`f_type` of statfs, linux/magic.h) whose renameat2 is known to refuse, and to leave what was synced as it is: ext4, XFS, Btrfs, tmpfs.
 const KNOWN: [i64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
 
 impl Publishing {
@@ -28,28 +33,22 @@ impl Publishing {
     /// the first attempt to write will say so.
     pub(super) fn detect(root: BorrowedFd<'_>) -> Self {
         let known = |stat: rustix::fs::StatFs| KNOWN.contains(&stat.f_type);
-        if rustix::fs::fstatfs(root).is_ok_and(known) {
-            return Self::Rename;
-        }
-        let Ok((_lock, name)) = make_locked(root) else {
-            return Self::Rename;
-        };
-        let target = format!("{name}-2");
-        let found = if rename(root, &name, &target).is_ok() {
-            Self::Rename
-        } else if link(root, &name, &target).is_ok() {
-            Self::Link
-        } else {
-            Self::Serialised(Mutex::new(()))
-        };
-        for leftover in [&name, &target] {
-            let _ = rustix::fs::unlinkat(root, leftover, AtFlags::empty());
-        }
-        found
+        let known = rustix::fs::fstatfs(root).is_ok_and(known);
+        let way = if known { Way::Rename } else { try_out(root) };
+        Self { way, known }
     }
 
     pub(super) fn is_serialised(&self) -> bool {
-        matches!(self, Self::Serialised(_))
+        matches!(self.way, Way::Serialised(_))
+    }
+
+    /// Whether a file must be fsynced once more when it has its name. FAT's rename (vfat_rename of Linux) makes a new entry that says "no bytes",
+    /// marks the inode as dirty, and leaves it to that to enter size and first cluster some time later; fsync of the folder writes the entry as it
+    /// stands. The fsync before the rename wrote the old entry. So does whoever keeps a file's size with its name: where the file system is
+    /// not known to keep it elsewhere, there is a second fsync. A power cut between the rename and that leaves an object without content, which
+    /// nobody was told of. A second link needs none: it leads to what was synced.
+    pub(super) fn unsettles(&self) -> bool {
+        !self.known && !matches!(self.way, Way::Link)
     }
 
     /// Renames `temporary` to `name` within `folder`. `false`: `name` is taken, and `temporary` is still there.
@@ -60,10 +59,10 @@ impl Publishing {
         temporary: &str,
         name: &str,
     ) -> Result<bool, Failure> {
-        let result = match self {
-            Self::Rename => rename(folder, temporary, name),
-            Self::Link => link(folder, temporary, name),
-            Self::Serialised(turn) => {
+        let result = match &self.way {
+            Way::Rename => rename(folder, temporary, name),
+            Way::Link => link(folder, temporary, name),
+            Way::Serialised(turn) => {
                 let _turn = turn
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -76,6 +75,25 @@ impl Publishing {
             Err(errno) => Err(Failure::kernel("give the object its name", errno)),
         }
     }
+}
+
+/// Gives a file of its own another name, by each way until one works.
+fn try_out(root: BorrowedFd<'_>) -> Way {
+    let Ok((_lock, name)) = make_locked(root) else {
+        return Way::Rename;
+    };
+    let target = format!("{name}-2");
+    let found = if rename(root, &name, &target).is_ok() {
+        Way::Rename
+    } else if link(root, &name, &target).is_ok() {
+        Way::Link
+    } else {
+        Way::Serialised(Mutex::new(()))
+    };
+    for leftover in [&name, &target] {
+        let _ = rustix::fs::unlinkat(root, leftover, AtFlags::empty());
+    }
+    found
 }
 
 fn rename(folder: BorrowedFd<'_>, from: &str, to: &str) -> Result<(), Errno> {

@@ -174,6 +174,14 @@ impl Upload for FileUpload<'_> {
         )?;
         // Also when it was there before: whoever made it may have died before its barrier.
         directory.folders.mark_dirty(self.name);
+        if self.published
+            && directory.publishing.unsettles()
+            && let Err(failure) = fsync_file(self.file.as_fd())
+        {
+            // Nothing is left of a put that failed. Should this fail too, it is an object that no head names.
+            let _ = rustix::fs::unlinkat(folder, self.name.file(), AtFlags::empty());
+            return Err(failure);
+        }
         Ok(self.published)
     }
 }

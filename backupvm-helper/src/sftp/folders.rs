@@ -136,10 +136,10 @@ impl Sftp {
         self.fsync_path(&self.folders.path(folder))
     }
 
-    /// OpenSSH opens a folder like a file for reading, which is all that fsync needs.
-    fn fsync_path(&self, path: &[u8]) -> Result<(), Failure> {
+    /// Forces to the disk what a path leads to. OpenSSH opens a folder like a file for reading, which is all that fsync needs.
+    pub(super) fn fsync_path(&self, path: &[u8]) -> Result<(), Failure> {
         let fill = |packet: Packet| packet.string(path).u32(READ).u32(0);
-        let handle = self.session.open("open a folder", Ask::Open, fill)?;
+        let handle = self.session.open("open to fsync", Ask::Open, fill)?;
         self.fsync(&handle)
     }
 

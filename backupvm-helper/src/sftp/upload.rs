@@ -220,6 +220,16 @@ impl Upload for SftpUpload<'_> {
         self.published = self.sftp.publish(&self.temporary, &path)?;
         // Also when it was there before: whoever made it may have died before its barrier.
         self.sftp.folders.mark_dirty(self.name);
+        // A rename may have made a new entry without the size (crate::directory::publish); a link has not.
+        if self.published
+            && !self.sftp.atomic
+            && self.sftp.synced
+            && let Err(failure) = self.sftp.fsync_path(&path)
+        {
+            // Nothing is left of a put that failed. Should this fail too, it is an object that no head names.
+            self.sftp.remove(&path);
+            return Err(self.sftp.explain(failure));
+        }
         Ok(self.published)
     }
 }
