@@ -19,6 +19,21 @@ pub type ByteSink<'a> = &'a mut dyn FnMut(Piece<'_>) -> Result<bool, Failure>;
 /// Called with an object of a listing; `false` means that nobody wants the rest.
 pub type ListSink<'a> = &'a mut dyn FnMut(ListEntry) -> bool;
 
+/// Offsets and lengths, with ranges that follow each other joined: the answer to a read does not show where one ends.
+pub(crate) fn runs(ranges: &[Range]) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for range in ranges {
+        let length = u64::from(range.length);
+        match runs.last_mut() {
+            Some((start, before)) if start.checked_add(*before) == Some(range.offset) => {
+                *before += length;
+            }
+            _ => runs.push((range.offset, length)),
+        }
+    }
+    runs
+}
+
 /// A place that keeps named bytes. All calls may come from several threads at once.
 pub trait Backend: Send + Sync {
     /// What the place is like. Cheap: nothing is tried out here but what `open` tried.

@@ -20,13 +20,19 @@ pub enum Offers {
     Nothing,
     /// SFTP alone, and every other command is answered by a line of text, as hosting services do.
     ForcedSftp,
+    /// SFTP alone, by a server that does not know these requests (names of `sftp-server -Q requests`, with commas between).
+    SftpWithout(&'static str),
 }
+
+/// All that OpenSSH's server adds to version 3 and nacre-helper makes use of.
+pub const EXTENSIONS: &str = "hardlink,fsync,limits,statvfs,copy-data";
 
 /// A running server. Dropping it ends it.
 pub struct Sshd {
     place: tempfile::TempDir,
     child: Child,
     port: u16,
+    login: Option<Child>,
 }
 
 impl Sshd {
@@ -62,7 +68,12 @@ impl Sshd {
             .stderr(log)
             .spawn()
             .map_err(text)?;
-        let server = Self { place, child, port };
+        let server = Self {
+            place,
+            child,
+            port,
+            login: None,
+        };
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             if Instant::now() > deadline {
@@ -80,7 +91,42 @@ impl Sshd {
 
     /// Options for ssh that let it in.
     pub fn options(&self) -> Vec<OsString> {
-        vec!["-F".into(), self.place.path().join("ssh_config").into()]
+        let configuration = self.place.path().join("ssh_config");
+        let mut options = vec!["-F".into(), configuration.into()];
+        if self.login.is_some() {
+            options.push(self.control());
+        }
+        options
+    }
+
+    /// Logs in once, for all who call with `options` after this: each has a session of its own, but a login, which takes most of a second, is
+    /// spared. For those to whom it does not matter how they came in.
+    pub fn share_login(&mut self) -> Result<(), String> {
+        let mut command = Command::new("ssh");
+        command.args(self.options()).arg(self.control());
+        command.args(["-oControlMaster=yes", "-oBatchMode=yes", "-N", "-p"]);
+        command.arg(self.port.to_string()).arg("root@127.0.0.1");
+        let quiet = command.stdin(Stdio::null()).stderr(Stdio::null());
+        self.login = Some(quiet.spawn().map_err(|error| error.to_string())?);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.place.path().join("control").exists() {
+            if Instant::now() > deadline {
+                return Err("nobody could log in".into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    fn control(&self) -> OsString {
+        let mut option = OsString::from("-oControlPath=");
+        option.push(self.place.path().join("control"));
+        option
+    }
+
+    /// The server's process; those of its sessions descend from it.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// A folder that goes away with the server.
@@ -104,6 +150,10 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
+        if let Some(login) = &mut self.login {
+            let _ = login.kill();
+            let _ = login.wait();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -118,14 +168,17 @@ fn write_configuration(folder: &Path, port: u16, offers: Offers) -> std::io::Res
     fs::copy(folder.join("user.pub"), folder.join("authorized"))?;
     let at = folder.display();
     let subsystem = match offers {
-        Offers::Nothing => "",
-        Offers::ForcedSftp => "Subsystem sftp internal-sftp\nForceCommand internal-sftp\n",
-        _ => "Subsystem sftp /usr/lib/openssh/sftp-server\n",
+        Offers::Nothing => String::new(),
+        Offers::ForcedSftp => "Subsystem sftp internal-sftp\nForceCommand internal-sftp\n".into(),
+        Offers::SftpWithout(requests) => {
+            format!("Subsystem sftp /usr/lib/openssh/sftp-server -P {requests}\n")
+        }
+        _ => "Subsystem sftp /usr/lib/openssh/sftp-server\n".into(),
     };
     let server = format!(
         "ListenAddress 127.0.0.1\nPort {port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/authorized\nPidFile none\n\
          UsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-         MaxStartups 200\nSetEnv PATH={at}/bin:/usr/bin:/bin\n{subsystem}"
+         MaxStartups 200\nMaxSessions 200\nSetEnv PATH={at}/bin:/usr/bin:/bin\n{subsystem}"
     );
     fs::write(folder.join("sshd_config"), server)?;
     let key = fs::read_to_string(folder.join("host.pub"))?;

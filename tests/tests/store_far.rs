@@ -8,7 +8,7 @@ use nacre::joints::{PutOutcome, Store, StoreError, StoreErrorKind};
 use nacre::store::{Client, Route, open};
 use nacre_core::object_name::ObjectClass;
 use nacre_tests::conformance::{Place, content, listed, pack};
-use nacre_tests::sshd::{Offers, Sshd};
+use nacre_tests::sshd::{EXTENSIONS, Offers, Sshd};
 use nacre_tests::{conformance_suite, helper_program, skip};
 
 /// A fresh archive behind a server of its own.
@@ -17,6 +17,13 @@ struct Host(Sshd);
 impl Host {
     fn with(offers: Offers) -> Result<Self, String> {
         Sshd::start(offers).map(Self)
+    }
+
+    /// One where a single login serves all that follow.
+    fn entered(offers: Offers) -> Result<Self, String> {
+        let mut server = Sshd::start(offers)?;
+        server.share_login()?;
+        Ok(Self(server))
     }
 
     fn route(&self) -> Route {
@@ -49,15 +56,21 @@ impl Place for Host {
     }
 }
 
-conformance_suite!(helper_over_ssh, maybe Host::with(Offers::Helper));
-conformance_suite!(sftp, maybe Host::with(Offers::Sftp));
+conformance_suite!(helper_over_ssh, maybe Host::entered(Offers::Helper));
+conformance_suite!(sftp, maybe Host::entered(Offers::Sftp));
+// By the plain rename, without fsync, in small pieces, and copied by way of the helper.
+conformance_suite!(bare_sftp, maybe Host::entered(Offers::SftpWithout("hardlink,fsync,limits,copy-data")));
 
 #[test]
 fn each_way_says_what_it_is_and_ends_well() {
-    for (offers, confined) in [
-        (Offers::Helper, true),
-        (Offers::Sftp, true),
-        (Offers::ForcedSftp, true),
+    // Whether names are given by more than one writer's care, and whether the disk is forced.
+    for (offers, single_writer, unsynced) in [
+        (Offers::Helper, false, false),
+        (Offers::Sftp, false, false),
+        (Offers::ForcedSftp, false, false),
+        (Offers::SftpWithout("hardlink"), true, false),
+        (Offers::SftpWithout("fsync"), false, true),
+        (Offers::SftpWithout(EXTENSIONS), true, true),
     ] {
         let host = match Host::with(offers) {
             Ok(host) => host,
@@ -65,11 +78,22 @@ fn each_way_says_what_it_is_and_ends_well() {
         };
         let client = host.reach(&host.archive(), true).unwrap();
         let said = client.capabilities();
-        assert_eq!(said.confined, confined, "{offers:?}");
-        assert!(
-            !said.single_writer && !said.unsynced,
-            "{offers:?}: {said:?}"
+        assert!(said.confined, "{offers:?}");
+        assert_eq!(
+            (said.single_writer, said.unsynced),
+            (single_writer, unsynced),
+            "{offers:?}"
         );
+        let hazards = client.hazards();
+        assert_eq!(
+            (hazards.single_writer, hazards.unsynced),
+            (single_writer, unsynced)
+        );
+        let free = client.free_space().map_err(|error| error.kind);
+        match offers {
+            Offers::SftpWithout(EXTENSIONS) => assert_eq!(free, Err(StoreErrorKind::Unsupported)),
+            _ => assert!(free.unwrap() > 0, "{offers:?}"),
+        }
         assert_eq!(
             client.put_whole(pack(1, 1), b"x").unwrap(),
             PutOutcome::Created
@@ -85,7 +109,7 @@ fn each_way_says_what_it_is_and_ends_well() {
 #[test]
 fn hostile_paths_are_only_paths() {
     for offers in [Offers::Helper, Offers::Sftp] {
-        let host = match Host::with(offers) {
+        let host = match Host::entered(offers) {
             Ok(host) => host,
             Err(why) => skip!("hostile_paths_are_only_paths", "{why}"),
         };

@@ -8,7 +8,7 @@ use std::process::Command;
 use nacre_tests::desk::{Desk, Ended, end};
 use nacre_tests::qubes_world::{QubesWorld, write_script};
 use nacre_tests::skip;
-use nacre_tests::sshd::{Offers, Sshd};
+use nacre_tests::sshd::{EXTENSIONS, Offers, Sshd};
 
 /// How a user reaches an archive: options of every command.
 struct Way {
@@ -94,6 +94,38 @@ fn every_command_works_over_ssh_by_the_helper_and_by_sftp() {
         let way = Way::new([vec![dest], ssh_options(&server)].concat());
         way.works();
         assert!(archive.join("header").is_dir(), "{offers:?}");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_force_its_disk_is_told_of_to_who_writes() {
+    let test = "a_store_that_cannot_force_its_disk_is_told_of_to_who_writes";
+    for (offers, told) in [
+        (Offers::SftpWithout(EXTENSIONS), true),
+        (Offers::Sftp, false),
+    ] {
+        let server = match Sshd::start(offers) {
+            Ok(server) => server,
+            Err(why) => skip!(test, "{why}"),
+        };
+        let dest = format!(
+            "--dest=ssh://{}{}/a",
+            server.host(),
+            server.folder().display()
+        );
+        let way = Way::new([vec![dest], ssh_options(&server)].concat());
+        let send = ["send", &way.desk.import("vm", "image")];
+        for (arguments, writes) in [
+            (&["arch-init"][..], true),
+            (&send[..], true),
+            (&["list"][..], false),
+        ] {
+            let ended = way.run(arguments);
+            assert_eq!(ended.code, 0, "{ended:?}");
+            let all = [ended.out, ended.err].concat();
+            let said = ["cannot force", "at the same time"].map(|word| all.contains(word));
+            assert_eq!(said, [told && writes; 2], "{offers:?} {arguments:?}: {all}");
+        }
     }
 }
 

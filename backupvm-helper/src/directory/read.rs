@@ -8,7 +8,7 @@ use nacre_wire::{ErrorCode, Name, Range};
 use rustix::fs::{Advice, FileType, OFlags};
 
 use super::Directory;
-use crate::backend::{ByteSink, Piece};
+use crate::backend::{ByteSink, Piece, runs};
 use crate::failure::{Failure, While};
 
 pub(super) fn read(
@@ -42,19 +42,6 @@ pub(super) fn read(
         }
     }
     Ok(())
-}
-
-/// Offsets and lengths, with ranges that follow each other joined: the answer does not show where one ends.
-fn runs(ranges: &[Range]) -> Vec<(u64, u64)> {
-    let mut runs: Vec<(u64, u64)> = Vec::new();
-    for range in ranges {
-        let length = u64::from(range.length);
-        match runs.last_mut() {
-            Some((start, before)) if *start + *before == range.offset => *before += length,
-            _ => runs.push((range.offset, length)),
-        }
-    }
-    runs
 }
 
 /// The size of an open object, which must be a regular file.

@@ -8,6 +8,7 @@ use nacre_core::header::{NewSecret, NewSlot};
 use nacre_core::keys::{Argon2Params, Secret as KeySecret};
 use nacre_core::node::ChunkFormat;
 
+use super::hazards;
 use super::opening::{unanswered, write_pin};
 use super::reaching::{place, reach};
 use super::world::{World, entropy};
@@ -50,6 +51,7 @@ pub fn run(world: &World<'_>, wanted: &ArchInit) -> Result<Exit> {
     };
     let archive = init(store, options, world.clock())?;
     write_pin(world, &archive, None)?;
+    hazards::tell(world, archive.store().as_ref());
     let text = format!("made archive {} at {place}", archive.id());
     world.monitor().note(&text);
     Ok(Exit::Done)

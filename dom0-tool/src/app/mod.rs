@@ -10,6 +10,7 @@ mod deduplicate;
 mod domains;
 mod end;
 mod freezing;
+mod hazards;
 mod initiate;
 mod keys;
 mod listing;

@@ -5,6 +5,7 @@ use nacre_core::ids::ArchiveId;
 use nacre_core::keys::{RecoveryCodeError, Secret};
 use zeroize::Zeroizing;
 
+use super::hazards;
 use super::reaching::{pin_name, place, reach, target, with_place};
 use super::world::{World, entropy};
 use crate::archive::{
@@ -104,6 +105,7 @@ pub fn open_to_write(world: &World<'_>, purpose: &str) -> Result<(Archive, Box<d
             "Update nacre; reading still works.",
         ));
     }
+    hazards::tell(world, archive.store().as_ref());
     Ok((archive, lock))
 }
 

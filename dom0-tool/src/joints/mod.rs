@@ -25,6 +25,6 @@ pub use source::{
 };
 pub use state_dir::{StateDir, StateError, StateErrorKind, StateLock};
 pub use store::{
-    ByteRange, Capabilities, CopyPiece, GetAnswer, PendingPut, PutOutcome, PutStream, Store,
-    StoreError, StoreErrorKind,
+    ByteRange, Capabilities, CopyPiece, GetAnswer, Hazards, PendingPut, PutOutcome, PutStream,
+    Store, StoreError, StoreErrorKind,
 };

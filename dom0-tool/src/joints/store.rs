@@ -38,6 +38,15 @@ pub struct Capabilities {
     pub unsynced: bool,
 }
 
+/// What whoever writes to a store should be told of it. Known from the beginning: nothing is tried out for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hazards {
+    /// As `Capabilities::single_writer`.
+    pub single_writer: bool,
+    /// As `Capabilities::unsynced`.
+    pub unsynced: bool,
+}
+
 /// How a `put_new` ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
@@ -68,6 +77,11 @@ pub type GetAnswer = Result<Vec<Vec<u8>>, StoreError>;
 pub trait Store: Send + Sync {
     /// What the store can do. The first call may take a second or two: whether punching frees space is tried out then.
     fn capabilities(&self) -> Capabilities;
+
+    /// What whoever writes to it should be told.
+    fn hazards(&self) -> Hazards {
+        Hazards::default()
+    }
 
     /// Begins a new object, created only if its name is free. Waits while as many objects are being sent as the other
     /// side takes at once (six): do not hold more than a few unfinished ones in one thread.

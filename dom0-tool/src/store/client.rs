@@ -18,8 +18,8 @@ use super::output::Output;
 use super::put::WirePut;
 use super::reader::{closed, read_all};
 use crate::joints::{
-    ByteRange, Capabilities, CopyPiece, GetAnswer, PutOutcome, PutStream, Store, StoreError,
-    StoreErrorKind,
+    ByteRange, Capabilities, CopyPiece, GetAnswer, Hazards, PutOutcome, PutStream, Store,
+    StoreError, StoreErrorKind,
 };
 
 /// How long a helper may take to end after `Bye`, when nobody insists.
@@ -222,6 +222,13 @@ impl Store for Client {
             single_writer: facts.single_writer,
             confined: facts.landlock,
             unsynced: facts.unsynced,
+        }
+    }
+
+    fn hazards(&self) -> Hazards {
+        Hazards {
+            single_writer: self.hello.facts.single_writer,
+            unsynced: self.hello.facts.unsynced,
         }
     }
 
