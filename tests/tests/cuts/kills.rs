@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 use nacre_tests::desk::{Desk, end};
 use nacre_tests::lab_image::Random;
@@ -226,7 +227,9 @@ impl Range {
             _ => false,
         };
         if !effect {
+            let begun = Instant::now();
             self.desk.done(arguments);
+            self.habits.learn(&format!("{verb:?}"), begun.elapsed());
         }
     }
 

@@ -13,6 +13,19 @@ use rustix::process::{Pid, Signal};
 #[derive(Default)]
 pub struct Habits(BTreeMap<String, Duration>);
 
+impl Habits {
+    /// How long one took that nobody interrupted.
+    pub fn learn(&mut self, verb: &str, took: Duration) {
+        let usual = self.0.entry(verb.to_owned()).or_insert(took);
+        *usual = (*usual + took) / 2;
+    }
+
+    fn usual(&self, verb: &str) -> Duration {
+        let guess = Duration::from_millis(300);
+        self.0.get(verb).copied().unwrap_or(guess)
+    }
+}
+
 /// How a command ended that was to be killed.
 pub enum Cut {
     /// Before the kill.
@@ -31,9 +44,7 @@ pub fn kill_at_random(
     command: &mut Command,
     others: Option<u32>,
 ) -> Cut {
-    let usual = habits.0.entry(verb.to_owned());
-    let usual = usual.or_insert(Duration::from_millis(300));
-    let limit = u64::try_from(usual.as_micros()).unwrap() * 11 / 10;
+    let limit = u64::try_from(habits.usual(verb).as_micros()).unwrap() * 11 / 10;
     let instant = Duration::from_micros(random.below(limit));
     let begun = Instant::now();
     let child = command
@@ -63,7 +74,7 @@ pub fn kill_at_random(
         return Cut::Killed;
     }
     if end.code == 0 {
-        *usual = (*usual + begun.elapsed()) / 2;
+        habits.learn(verb, begun.elapsed());
         return Cut::Done;
     }
     assert!(running, "it was not touched: {end:?}");
