@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::process::ExitCode;
 
+use nacre_wire::{VERSION_HIGHEST, VERSION_LOWEST};
 use rustix::fs::FileType;
 
 use crate::args::{Command, Options, USAGE, parse};
@@ -20,7 +21,11 @@ pub fn main() -> ExitCode {
             Exit::Done
         }
         Ok(Command::Version) => {
-            println!("nacre-helper {}", env!("CARGO_PKG_VERSION"));
+            println!(
+                "nacre-helper {} ({})",
+                env!("CARGO_PKG_VERSION"),
+                protocol()
+            );
             Exit::Done
         }
         Ok(Command::Serve(options)) => run(&options),
@@ -30,6 +35,15 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit.code())
+}
+
+/// What it can speak with a nacre of another release.
+fn protocol() -> String {
+    if VERSION_LOWEST == VERSION_HIGHEST {
+        format!("speaks protocol {VERSION_HIGHEST}")
+    } else {
+        format!("speaks protocols {VERSION_LOWEST} to {VERSION_HIGHEST}")
+    }
 }
 
 fn run(options: &Options) -> Exit {
