@@ -248,8 +248,16 @@ impl QubeRegistry for AdminApi {
         self.tell(qube, "admin.vm.property.Set", name, value)
     }
 
+    fn reset_property(&self, qube: &str, name: &str) -> Done<()> {
+        self.tell(qube, "admin.vm.property.Reset", name, "")
+    }
+
     fn set_feature(&self, qube: &str, name: &str, value: &str) -> Done<()> {
         self.tell(qube, "admin.vm.feature.Set", name, value)
+    }
+
+    fn remove_feature(&self, qube: &str, name: &str) -> Done<()> {
+        self.tell(qube, "admin.vm.feature.Remove", name, "")
     }
 
     fn add_tag(&self, qube: &str, tag: &str) -> Done<()> {

@@ -3,6 +3,7 @@
 mod arch_check;
 mod autoprune;
 mod backup;
+mod browse;
 mod change;
 mod cleaning;
 mod compare;
@@ -21,6 +22,7 @@ mod qubesd;
 mod reaching;
 mod receive;
 mod repair;
+mod restore;
 mod selection;
 mod send;
 mod session;
@@ -75,6 +77,8 @@ fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
         Request::Backup(backup) => backup::run(world, backup, &mut Taken::default()),
         Request::Send(send) => send::run(world, send, &mut Taken::default()),
         Request::Receive(receive) => receive::run(world, receive),
+        Request::Restore(wanted) => restore::run(world, wanted),
+        Request::Browse(wanted) => browse::run(world, wanted),
         Request::Verify(verify) => verify::run(world, verify),
         Request::Monitor(wanted) => monitor::run(world, wanted),
         Request::Diff(diff) => compare::run(world, diff),

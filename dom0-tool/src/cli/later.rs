@@ -30,7 +30,7 @@ impl Release {
 use Release::{Keeping, Packages, Qubes, Targets};
 
 /// Commands to come.
-const COMMANDS: &[(&str, Release)] = &[("restore", Qubes), ("browse", Qubes), ("setup", Packages)];
+const COMMANDS: &[(&str, Release)] = &[("setup", Packages)];
 
 /// Long options to come, without their dashes.
 const OPTIONS: &[(&str, Release)] = &[
@@ -38,12 +38,6 @@ const OPTIONS: &[(&str, Release)] = &[
     ("retry", Targets),
     ("limit", Targets),
     ("dom0", Qubes),
-    ("as", Qubes),
-    ("pool", Qubes),
-    ("settings-only", Qubes),
-    ("data-only", Qubes),
-    ("pref", Qubes),
-    ("paranoid", Qubes),
 ];
 
 /// Work-arounds that users of Wyng have in their scripts. `--force-retry` made it try again what had failed after an interruption; here the next

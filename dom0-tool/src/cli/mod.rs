@@ -14,6 +14,7 @@ mod later;
 mod local;
 mod low;
 mod named;
+mod pref;
 mod request;
 mod retention;
 mod rivals;
@@ -35,11 +36,13 @@ pub use local::{
     LARGEST_FILE as LARGEST_VOLUMES_FILE, Listed, ListedStorages, Local, LocalPlace, parse_volumes,
 };
 pub use named::{OF_TARGET, Sections, TargetPresets};
+pub use pref::Pref;
 pub use request::Rules as PruneRules;
 pub use request::{
-    Add, ArchCheck, ArchInit, Backup, CheckAction, Common, Deduplicate, Delete, Diff, Goal,
-    Invocation, Key, List, Listing, Monitor, OneVolume, Prune, Receive, Rename, Request, Selection,
-    Send, SessionAction, SessionChange, SnapshotUse, Status, Verbosity, Verify, Which, WriteMode,
+    Add, ArchCheck, ArchInit, Backup, Browse, CheckAction, Common, Deduplicate, Delete, Diff, Goal,
+    Invocation, Key, List, Listing, Monitor, OneVolume, Prune, Receive, Rename, Request, Restore,
+    RestorePart, Selection, Send, SessionAction, SessionChange, SnapshotUse, Status, Verbosity,
+    Verify, Which, WriteMode,
 };
 pub use retention::{RETENTION_RULES, RetentionWish};
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};

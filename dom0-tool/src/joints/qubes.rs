@@ -196,8 +196,12 @@ pub trait QubeRegistry: Send + Sync {
     fn remove(&self, qube: &str) -> Result<(), RegistryError>;
     /// Sets a property.
     fn set_property(&self, qube: &str, name: &str, value: &str) -> Result<(), RegistryError>;
+    /// Lets a property be what the system gives.
+    fn reset_property(&self, qube: &str, name: &str) -> Result<(), RegistryError>;
     /// Sets a feature.
     fn set_feature(&self, qube: &str, name: &str, value: &str) -> Result<(), RegistryError>;
+    /// Takes a feature away.
+    fn remove_feature(&self, qube: &str, name: &str) -> Result<(), RegistryError>;
     /// Adds a tag.
     fn add_tag(&self, qube: &str, tag: &str) -> Result<(), RegistryError>;
     /// Takes a tag away.

@@ -4,6 +4,7 @@ mod choose;
 mod inventory;
 mod place;
 mod plan;
+pub mod restore;
 mod text;
 
 pub use choose::{Choice, LeftOut, Wanted, choose};

@@ -3,9 +3,11 @@
 mod gather;
 mod ids;
 mod run;
+mod stream;
 
 pub use ids::differing_ids;
 pub use run::{
     Compare, RestoreOptions, RestoreReport, Version, Watch, restore, restore_difference, verify,
     verify_difference,
 };
+pub use stream::stream;

@@ -60,6 +60,13 @@ fn of_qube(qube: &mut Qube, request: &Request<'_>, payload: &str) -> Option<Answ
             }
             qube.features.insert(argument, payload.to_owned());
         }
+        "admin.vm.feature.Remove" => {
+            if qube.features.remove(&argument).is_none() {
+                let message = format!("Feature not set for domain: {argument}");
+                return Some(Exception::new("QubesFeatureNotFoundError", message).into());
+            }
+        }
+        "admin.vm.property.Reset" => qube.properties.get_mut(&argument)?.set = None,
         "admin.vm.tag.Set" => {
             let well = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
             if argument.is_empty() || !argument.chars().all(well) {

@@ -7,6 +7,7 @@ mod key;
 mod local;
 mod prune;
 mod receive;
+mod restore;
 mod send;
 mod session;
 mod status;
@@ -31,6 +32,8 @@ pub fn meaning(command: LowCommand) -> Meaning {
         LowCommand::Backup(low) => backup::backup(low),
         LowCommand::Send(low) => send::send(low),
         LowCommand::Receive(low) => receive::receive(low),
+        LowCommand::Restore(low) => restore::restore(low),
+        LowCommand::Browse(low) => restore::browse(low),
         LowCommand::Monitor(low) => local::monitor(low),
         LowCommand::Diff(low) => local::diff(low),
         LowCommand::List(low) => list(low),

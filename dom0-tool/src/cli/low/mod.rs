@@ -10,6 +10,7 @@ mod deduplicate;
 mod key;
 mod local;
 mod prune;
+mod restore;
 mod session;
 mod status;
 mod volumes;
@@ -23,6 +24,7 @@ pub use deduplicate::Deduplicate;
 pub use key::{Key, KeyAction};
 pub use local::{Diff, Monitor, Storage};
 pub use prune::Prune;
+pub use restore::{Browse, Restore};
 pub use session::Session;
 pub use status::Status;
 pub use volumes::{Add, ArchInit, Delete, List, Receive, Rename, Select, Send, Verify};
@@ -60,6 +62,10 @@ pub enum LowCommand {
     Send(Send),
     /// Write volumes of a session back
     Receive(Receive),
+    /// Bring qubes back, volumes and settings together
+    Restore(Restore),
+    /// Open the files of a qube as they were, in a fresh qube without network
+    Browse(Browse),
     /// Harvest what changed since the last snapshot and keep a fresh one; needs neither the store nor the key
     Monitor(Monitor),
     /// Show where volumes differ from a session

@@ -6,6 +6,7 @@ mod deduplicate;
 mod key;
 mod local;
 mod prune;
+mod restore;
 mod session;
 mod status;
 
@@ -30,6 +31,7 @@ use crate::cli::volume::{Description, Import, VolumeName};
 
 pub use deduplicate::Deduplicate;
 pub use key::Key;
+pub use restore::{Browse, Restore, RestorePart};
 pub use session::{SessionAction, SessionChange};
 pub use status::Status;
 
@@ -105,6 +107,10 @@ pub enum Request {
     Send(Send),
     /// `receive`
     Receive(Receive),
+    /// `restore`
+    Restore(Restore),
+    /// `browse`
+    Browse(Browse),
     /// `verify`
     Verify(Verify),
     /// `monitor`

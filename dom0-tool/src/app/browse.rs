@@ -1,0 +1,121 @@
+//! `browse`: the files of a qube as they were, in a fresh qube without network that goes when it stops.
+//!
+//! dom0 mounts nothing and looks into nothing. The volume is written whole: qubesd lets nobody write into a clone, only put new content in
+//! place of the old, so that beginning with a clone of the qube's present volume would spare nothing.
+
+use std::time::Duration;
+
+use super::opening::open_archive;
+use super::qubesd::{refused, registry};
+use super::restore::menus::as_user;
+use super::restore::saved::Source;
+use super::restore::{Contents, check_pool};
+use super::world::World;
+use crate::admin::AdminApi;
+use crate::archive::{Error, Result};
+use crate::cli::{Browse, Exit};
+use crate::joints::qubes::{QubeRegistry, RegistryErrorKind};
+use crate::qubes::restore::{Ended, Present, QubeEnd, browsing, carry_out};
+use crate::report::text;
+
+/// How often it is looked whether the qube still runs.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long a qube that was asked to stop is waited for.
+const STOPPING: Duration = Duration::from_secs(60);
+
+/// Opens a qube's files.
+pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
+    let registry = registry()?;
+    let present = Present::read(&registry).map_err(|error| refused(&error))?;
+    check_pool(&present, wanted.pool.as_deref())?;
+    let archive = open_archive(world)?;
+    let sessions = archive.sessions()?;
+    let source = Source {
+        world,
+        archive: &archive,
+        sessions: &sessions,
+    };
+    let name = wanted.qube.0.as_str();
+    let saved = source.read(&wanted.session, &[name])?;
+    let plan = browsing(&saved, &present, name, wanted.pool.as_deref())
+        .map_err(|why| Error::refused(format!("{name} cannot be browsed: {why}"), ""))?;
+    let Some(qube) = plan.qubes.first() else {
+        return Err(Error::internal());
+    };
+    let temporary = qube.name.clone();
+    world.monitor().note(&format!(
+        "{}qube {temporary} without network gets the private volume of {name} ({}) and goes when it stops",
+        if world.common.dry_run { "would: " } else { "" },
+        text::size(qube.size()),
+    ));
+    if world.common.dry_run {
+        return Ok(Exit::Done);
+    }
+    let mut contents = Contents::new(source, false);
+    let ends = carry_out(&registry, &plan, &mut contents);
+    let filled = ends.iter().try_for_each(filled);
+    if !ends.iter().any(|end| end.created) {
+        // Whatever has the name is not ours to remove.
+        return filled.map(|()| Exit::Nothing);
+    }
+    let opened = filled.and_then(|()| open(world, &registry, &temporary));
+    let removed = remove(&registry, &temporary);
+    opened?;
+    removed.map(|()| Exit::Done)
+}
+
+/// Whether the qube is as it was planned.
+fn filled(end: &QubeEnd) -> Result<()> {
+    // One that was to have no network and has one must not be shown a file.
+    if let Some(out) = end.left_out.first() {
+        return Err(Error::refused(format!("{}: {}", out.what, out.why), ""));
+    }
+    match &end.ended {
+        Ended::Done => Ok(()),
+        Ended::Failed(why) => Err(Error::refused(why.clone(), "")),
+        Ended::Stopped => Err(Error::Interrupted),
+    }
+}
+
+/// Starts it, shows its files, and waits until it has stopped.
+fn open(world: &World<'_>, registry: &AdminApi, name: &str) -> Result<()> {
+    registry.start(name).map_err(|error| refused(&error))?;
+    if let Err(why) = as_user("qvm-run", &["--quiet", name, "xdg-open /home/user"]) {
+        world.monitor().warning(&format!(
+            "the files cannot be shown ({why}); open {name} from the menu or with: qvm-run {name} xterm"
+        ));
+    }
+    world.monitor().note(&format!(
+        "{name} is open; copy out what you need, then stop it (qvm-shutdown {name}), and it is removed"
+    ));
+    while !is_halted(registry, name)? {
+        if world.stop().load(std::sync::atomic::Ordering::Relaxed) {
+            registry.shutdown(name).map_err(|error| refused(&error))?;
+            let mut waited = Duration::ZERO;
+            while !is_halted(registry, name)? && waited < STOPPING {
+                std::thread::sleep(LOOK);
+                waited += LOOK;
+            }
+            return Err(Error::Interrupted);
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// One that is gone has stopped.
+fn is_halted(registry: &AdminApi, name: &str) -> Result<bool> {
+    let rows = registry.list().map_err(|error| refused(&error))?;
+    let row = rows.iter().find(|row| row.name == name);
+    Ok(row.is_none_or(|row| row.halted))
+}
+
+fn remove(registry: &AdminApi, name: &str) -> Result<()> {
+    match registry.remove(name) {
+        Err(error) if error.kind != RegistryErrorKind::NoQube => Err(Error::refused(
+            format!("qube {name} is still there: {error}"),
+            format!("Remove it with `qvm-remove {name}` when it has stopped."),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,155 @@
+//! Brings the content of volumes from the archive to where qubesd wants it.
+
+use super::super::end::sentence;
+use super::super::receive::tell_damage;
+use super::goal::Fresh;
+use super::saved::Source;
+use crate::archive::{Damage, Error, Result};
+use crate::joints::qubes::ImportPlace;
+use crate::joints::{Activity, Outcome, Progress, RestoreGoal, Task, VolumeSummary};
+use crate::qubes::restore::{self as plan, Content};
+use crate::report::text;
+use crate::restore::{self, Compare, RestoreOptions, Watch};
+
+/// The archive as a source of content.
+pub struct FromArchive<'a> {
+    source: Source<'a>,
+    skip_corrupt: bool,
+    summaries: Vec<VolumeSummary>,
+    failed: Option<Error>,
+}
+
+impl<'a> FromArchive<'a> {
+    /// Content of an open archive. `skip_corrupt`: what is damaged is left out and named.
+    pub fn new(source: Source<'a>, skip_corrupt: bool) -> Self {
+        Self {
+            source,
+            skip_corrupt,
+            summaries: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// What was written, and the gravest error of the archive.
+    pub fn into_results(self) -> (Vec<VolumeSummary>, Option<Error>) {
+        (self.summaries, self.failed)
+    }
+
+    fn task(
+        &mut self,
+        content: &Content,
+        work: impl FnOnce(&Self, &Progress) -> Result<Damage>,
+    ) -> Result<(), String> {
+        let monitor = self.source.world.monitor();
+        let progress = monitor.begin(&Task {
+            activity: Activity::Receive,
+            volume: content.volume.clone(),
+            total: Some(content.size),
+        });
+        let result = work(self, &progress);
+        let outcome = match &result {
+            Ok(damage) if damage.is_empty() => Outcome::Done,
+            Ok(damage) => Outcome::Partly(format!("{} lost", text::size(damage.bytes()))),
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        monitor.end(&progress, &outcome);
+        self.summaries.push(VolumeSummary {
+            volume: content.volume.clone(),
+            size: content.size,
+            outcome,
+            counts: progress.counts(),
+        });
+        match result {
+            Ok(damage) if damage.is_empty() => Ok(()),
+            Ok(damage) => {
+                tell_damage(
+                    self.source.world,
+                    &content.volume,
+                    &content.session,
+                    &damage,
+                );
+                let lost = format!("{} of it are lost", text::size(damage.bytes()));
+                self.fail(Error::Lost(lost.clone()));
+                if self.skip_corrupt {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{lost}; --skip-corrupt-chunks restores everything else"
+                ))
+            }
+            Err(error) => {
+                let sentence = sentence(&error);
+                self.fail(error);
+                Err(sentence.trim_end_matches('.').to_owned())
+            }
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        let graver = self
+            .failed
+            .as_ref()
+            .is_none_or(|known| known.severity() < error.severity());
+        if graver {
+            self.failed = Some(error);
+        }
+    }
+
+    fn write_to(
+        &self,
+        content: &Content,
+        goal: Box<dyn RestoreGoal>,
+        progress: &Progress,
+    ) -> Result<Damage> {
+        let (volume, version) = self.source.version(content)?;
+        let world = self.source.world;
+        let options = RestoreOptions {
+            threads: world.threads(),
+            compare: Compare::Nothing,
+        };
+        let watch = Watch {
+            progress,
+            stop: world.stop(),
+        };
+        let archive = self.source.archive;
+        let ids = archive.volume_ids(volume);
+        let nodes = archive.nodes();
+        let report = restore::restore(&nodes, &ids, version, goal.as_ref(), options, watch)?;
+        if report.damage.is_empty() || self.skip_corrupt {
+            goal.finish()?;
+        }
+        Ok(report.damage)
+    }
+}
+
+impl plan::Contents for FromArchive<'_> {
+    fn write(
+        &mut self,
+        _qube: &str,
+        _volume: &str,
+        content: &Content,
+        place: &ImportPlace,
+    ) -> Result<(), String> {
+        if place.size != content.size {
+            return Err(format!(
+                "qubesd made room for {} bytes, and it has {}",
+                place.size, content.size
+            ));
+        }
+        self.task(content, |this, progress| {
+            let goal = Box::new(Fresh::open(place)?);
+            this.write_to(content, goal, progress)
+        })
+    }
+
+    fn import(&mut self, qube: &str, volume: &str, content: &Content) -> Result<(), String> {
+        self.task(content, |this, progress| {
+            super::stream::import(&this.source, qube, volume, content, progress)
+        })
+    }
+
+    fn stopped(&self) -> bool {
+        let stop = self.source.world.stop();
+        stop.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}

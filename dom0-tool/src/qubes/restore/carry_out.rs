@@ -1,0 +1,242 @@
+//! Carries a plan out: stage by stage for all qubes, so that each finds those that it names.
+//!
+//! A setting that is refused is named and the rest goes on; without the qube itself or its content the qube failed, keeps its mark, and
+//! cannot be started until it is restored again.
+
+use std::collections::BTreeMap;
+
+use super::plan::{Plan, QubePlan};
+use super::read_back::read_back;
+use super::steps::Step;
+use super::what::{Content, How, LeftOut};
+use crate::joints::qubes::{ImportPlace, QubeRegistry, RegistryError, RegistryErrorKind};
+
+/// Brings content from the archive.
+pub trait Contents {
+    /// Writes a volume's content, whole or not at all; why not is told in a sentence without its full stop.
+    fn write(
+        &mut self,
+        qube: &str,
+        volume: &str,
+        content: &Content,
+        place: &ImportPlace,
+    ) -> Result<(), String>;
+
+    /// The same by way of the program that `qvm-volume import` uses, where qubesd refuses to be asked directly. Puts it into place itself.
+    fn import(&mut self, qube: &str, volume: &str, content: &Content) -> Result<(), String>;
+
+    /// Whether the user wants to stop.
+    fn stopped(&self) -> bool;
+}
+
+/// How it ended for one qube.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is as the archive has it, but for what is named.
+    Done,
+    /// It is not; why.
+    Failed(String),
+    /// The user stopped before it was done.
+    Stopped,
+}
+
+/// A qube after the restore.
+#[derive(Clone, Debug)]
+pub struct QubeEnd {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub ended: Ended,
+    /// What is not as in the archive.
+    pub left_out: Vec<LeftOut>,
+    /// Whether it is marked, so that it cannot be started.
+    pub marked: bool,
+    /// Whether it was made now.
+    pub created: bool,
+}
+
+struct Running<'a> {
+    plan: &'a QubePlan,
+    ended: Option<Ended>,
+    left_out: Vec<LeftOut>,
+    marked: bool,
+    done: Vec<&'a Step>,
+}
+
+/// Does it. The outcome has every qube of the plan, in its order.
+pub fn carry_out(
+    registry: &dyn QubeRegistry,
+    plan: &Plan,
+    contents: &mut dyn Contents,
+) -> Vec<QubeEnd> {
+    let mut labels = BTreeMap::new();
+    for (name, colour) in &plan.labels {
+        if let Err(error) = registry.create_label(name, colour) {
+            labels.insert(name.as_str(), error.to_string());
+        }
+    }
+    let mut all: Vec<Running<'_>> = plan.qubes.iter().map(|qube| begin(qube, &labels)).collect();
+    for stage in [Stage::Begin, Stage::Links, Stage::Contents, Stage::End] {
+        for qube in all.iter_mut().filter(|qube| qube.ended.is_none()) {
+            if contents.stopped() {
+                qube.ended = Some(Ended::Stopped);
+                continue;
+            }
+            match stage {
+                Stage::Begin => qube.steps(registry, &qube.plan.steps.begin),
+                Stage::Links => qube.steps(registry, &qube.plan.steps.links),
+                Stage::Contents => qube.contents(registry, contents),
+                Stage::End => qube.steps(registry, &qube.plan.steps.end),
+            }
+        }
+    }
+    all.into_iter().map(|qube| qube.end(registry)).collect()
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    Begin,
+    Links,
+    Contents,
+    End,
+}
+
+fn begin<'a>(plan: &'a QubePlan, labels: &BTreeMap<&str, String>) -> Running<'a> {
+    let mut left_out = plan.left_out.clone();
+    let label = plan.steps.begin.iter().find_map(|step| match step {
+        Step::Create(new) => Some(new.label.as_str()),
+        _ => None,
+    });
+    if let Some(why) = label.and_then(|label| labels.get(label)) {
+        left_out.push(LeftOut::cannot("property label", why.clone()));
+    }
+    Running {
+        plan,
+        ended: None,
+        left_out,
+        marked: plan.how == How::GoOn,
+        done: Vec::new(),
+    }
+}
+
+impl<'a> Running<'a> {
+    fn steps(&mut self, registry: &dyn QubeRegistry, steps: &'a [Step]) {
+        for step in steps {
+            match step.carry_out(registry, &self.plan.name) {
+                Ok(()) => self.took(step),
+                Err(error) if is_needed(step) || is_gone(&error) => {
+                    self.ended = Some(Ended::Failed(error.to_string()));
+                    return;
+                }
+                Err(error) => self.refused(step, &error),
+            }
+        }
+    }
+
+    fn took(&mut self, step: &'a Step) {
+        match step {
+            Step::AddTag(tag) if tag == super::MARK => self.marked = true,
+            Step::RemoveTag(tag) if tag == super::MARK => self.marked = false,
+            _ => {}
+        }
+        self.done.push(step);
+    }
+
+    fn refused(&mut self, step: &Step, error: &RegistryError) {
+        let gone = matches!(step, Step::RemoveTag(_) | Step::RemoveFeature(_));
+        if gone && error.kind == RegistryErrorKind::NoSuchThing {
+            return;
+        }
+        let why = if error.kind == RegistryErrorKind::NoSuchThing {
+            "this release of Qubes has no such setting".to_owned()
+        } else {
+            error.to_string()
+        };
+        self.left_out.push(LeftOut::cannot(step.what(), why));
+    }
+
+    fn contents(&mut self, registry: &dyn QubeRegistry, contents: &mut dyn Contents) {
+        for (volume, content) in &self.plan.contents {
+            let result = self.content(registry, contents, volume, content);
+            if let Err(why) = result {
+                let stopped = contents.stopped();
+                let why = format!("volume {volume}: {why}");
+                self.ended = Some(if stopped {
+                    Ended::Stopped
+                } else {
+                    Ended::Failed(why)
+                });
+                return;
+            }
+        }
+    }
+
+    fn content(
+        &self,
+        registry: &dyn QubeRegistry,
+        contents: &mut dyn Contents,
+        volume: &str,
+        content: &Content,
+    ) -> Result<(), String> {
+        let name = self.plan.name.as_str();
+        let place = match self.begin_import(registry, volume, content.size) {
+            Ok(place) => place,
+            Err(error) if error.kind == RegistryErrorKind::Refused => {
+                return contents.import(name, volume, content);
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let written = contents.write(name, volume, content, &place);
+        let failure = written.as_ref().err().map(String::as_str);
+        let ended = registry.import_end(name, volume, failure);
+        written?;
+        ended.map_err(|error| error.to_string())
+    }
+
+    /// What a restore that was killed had begun is given up first: a thin pool takes one import at a time.
+    fn begin_import(
+        &self,
+        registry: &dyn QubeRegistry,
+        volume: &str,
+        size: u64,
+    ) -> Result<ImportPlace, RegistryError> {
+        let name = self.plan.name.as_str();
+        match registry.import_begin(name, volume, size) {
+            Err(error) if error.kind == RegistryErrorKind::Other && self.plan.how == How::GoOn => {
+                registry.import_end(name, volume, Some("the restore was cut short"))?;
+                registry.import_begin(name, volume, size)
+            }
+            answer => answer,
+        }
+    }
+
+    fn end(mut self, registry: &dyn QubeRegistry) -> QubeEnd {
+        let ended = self.ended.take().unwrap_or(Ended::Done);
+        if ended == Ended::Done {
+            let differing = read_back(registry, self.plan, &self.done);
+            self.left_out.extend(differing);
+        }
+        QubeEnd {
+            name: self.plan.name.clone(),
+            ended,
+            left_out: self.left_out,
+            marked: self.marked,
+            created: self.done.iter().any(|step| matches!(step, Step::Create(_))),
+        }
+    }
+}
+
+/// Without these there is no qube, or none that is kept from starting before it is whole.
+fn is_needed(step: &Step) -> bool {
+    match step {
+        Step::Create(_) => true,
+        Step::AddTag(tag) | Step::RemoveTag(tag) => super::check::is_mark(tag),
+        _ => false,
+    }
+}
+
+/// qubesd itself does not answer any more, or the qube is gone.
+fn is_gone(error: &RegistryError) -> bool {
+    use RegistryErrorKind::{NoQube, TimedOut, Unreachable};
+    matches!(error.kind, NoQube | TimedOut | Unreachable)
+}

@@ -1,0 +1,14 @@
+//! Qubes out of an archive, through the real program and a double of qubesd.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test, a panic is how a surprise is reported"
+)]
+
+mod browse;
+mod cut_short;
+mod fresh;
+mod machine;
+mod past;
+mod refusals;
+mod single;
