@@ -4,6 +4,7 @@ pub mod admin;
 pub mod app;
 pub mod archive;
 pub mod backup;
+pub mod backup_qube;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nacre::admin::{AdminApi, Socket};
 use nacre::joints::qubes::{
-    Assignment, BlockDevice, NewQube, QubeClass, QubeRegistry, RegistryErrorKind,
+    Assignment, BlockDevice, NewQube, QubeClass, QubeRegistry, QubeState, RegistryErrorKind,
 };
 use nacre_tests::qubesd::{Qubesd, Release, World};
 
@@ -173,11 +173,13 @@ fn a_block_device_is_attached_until_it_is_detached() {
         let (_qubesd, api) = system(release);
         let offered = api.block_devices("sys-usb").unwrap();
         assert_eq!(offered[0].port, "sda1");
-        let error = api.attach_block("work", &offered[0], "xvdz").unwrap_err();
+        let error = api.attach_block("work", &offered[0]).unwrap_err();
         assert_eq!(error.kind, RegistryErrorKind::NotRunning);
+        assert_eq!(api.state("work").unwrap(), QubeState::Halted);
         api.start("work").unwrap();
+        assert_eq!(api.state("work").unwrap(), QubeState::Running);
         api.start("work").unwrap();
-        api.attach_block("work", &offered[0], "xvdz").unwrap();
+        api.attach_block("work", &offered[0]).unwrap();
         let attached = api.attached_blocks("work").unwrap();
         let ports: Vec<(&str, &str)> = attached
             .iter()

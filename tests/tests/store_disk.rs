@@ -241,6 +241,35 @@ fn a_helper_that_is_killed_leaves_the_disk_unmounted_and_what_was_acknowledged()
 }
 
 #[test]
+fn a_disk_that_cannot_be_unmounted_is_told_by_the_close() {
+    let _turn = alone();
+    let disk = match Disk::ext4() {
+        Ok(disk) => disk,
+        Err(why) => skip!(
+            "a_disk_that_cannot_be_unmounted_is_told_by_the_close",
+            "{why}"
+        ),
+    };
+    let client = disk.reach(None, true).unwrap();
+    client.put_whole(pack(1, 1), b"x").unwrap();
+    client.barrier().unwrap();
+    // Somebody looks into the helper's own mounts and keeps what he sees open.
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut processes = processes.map(|entry| entry.path()).filter(|process| {
+        let mounts = fs::read_to_string(process.join("mounts")).unwrap_or_default();
+        mounts.contains(&format!("{} ", disk.device))
+    });
+    let inside = processes.next().unwrap().join("root/run/nacre-helper");
+    let held = fs::File::open(inside).unwrap();
+    let error = client.close(Duration::from_secs(60)).unwrap_err();
+    assert!(error.detail.contains("unmount the disk"), "{error}");
+    drop(held);
+    let again = disk.reach(None, false).unwrap();
+    assert_eq!(again.stat(pack(1, 1)).unwrap(), Some(1));
+    again.close(Duration::from_secs(60)).unwrap();
+}
+
+#[test]
 fn a_qube_serves_a_disk_as_root_calls_it() {
     let _turn = alone();
     let (disk, world) = match (Disk::ext4(), QubesWorld::new()) {

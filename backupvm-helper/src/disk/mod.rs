@@ -33,14 +33,32 @@ pub(crate) fn run(mut input: File, mut output: File, options: &Options) -> (Exit
     };
     let (mounted, server) = match prepare(&hello, id, options) {
         Ok(prepared) => prepared,
-        Err(failure) => {
+        Err(Refusal { failure, stuck }) => {
             let reply = error_reply(failure);
             let frame = encode_frame(Kind::Error, id, &reply.encode_body()).unwrap_or_default();
             let _ = output.write_all(&frame);
-            return (Exit::Refused, None);
+            return match stuck {
+                None => (Exit::Refused, None),
+                Some(stuck) => (Exit::Broken, Some(stuck.text)),
+            };
         }
     };
     finish(mounted, server)
+}
+
+/// Why nothing is served, and why the disk could not be unmounted again, if so.
+struct Refusal {
+    failure: Failure,
+    stuck: Option<Failure>,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            stuck: None,
+        }
+    }
 }
 
 /// Mounts the disk and makes ready the server's command.
@@ -48,14 +66,14 @@ fn prepare(
     hello: &HelloRequest,
     id: u32,
     options: &Options,
-) -> Result<(Mounted, Command), Failure> {
+) -> Result<(Mounted, Command), Refusal> {
     let Locator::Usb { uuid, path } = &hello.locator else {
         let text = "this helper was started to serve disks only";
-        return Err(Failure::new(ErrorCode::Unsupported, text));
+        return Err(Failure::new(ErrorCode::Unsupported, text).into());
     };
     if !rustix::process::geteuid().is_root() {
         let text = "mounting a disk needs root";
-        return Err(Failure::new(ErrorCode::Refused, text));
+        return Err(Failure::new(ErrorCode::Refused, text).into());
     }
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(ErrorCode::Io, format!("find myself: {error}")))?;
@@ -64,8 +82,8 @@ fn prepare(
     let (owner, path) = match prepared {
         Ok(prepared) => prepared,
         Err(failure) => {
-            let _ = mounted.unmount();
-            return Err(failure);
+            let stuck = mounted.unmount().err();
+            return Err(Refusal { failure, stuck });
         }
     };
     let inside = [mount::POINT.as_bytes(), b"/", &path[..]].concat();

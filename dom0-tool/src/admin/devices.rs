@@ -109,21 +109,65 @@ pub fn blocks(backend: &str, bytes: &[u8]) -> Result<Vec<BlockDevice>, Nonsense>
             return Ok(BlockDevice {
                 backend: line.backend.to_owned(),
                 port: line.port.to_owned(),
-                description: sanitise(line.rest.as_bytes(), 300),
+                identity: identity(line.port, line.device, line.rest),
+                description: description(line.rest),
             });
         }
         let (which, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let (port, _) = which.split_once(':').unwrap_or((which, ""));
+        let (port, device) = which.split_once(':').unwrap_or((which, ""));
         if port.is_empty() || port.contains('+') {
             return Err(text.to_owned());
         }
         Ok(BlockDevice {
             backend: backend.to_owned(),
             port: port.to_owned(),
-            description: sanitise(rest.as_bytes(), 300),
+            identity: identity(port, device, rest),
+            description: description(rest),
         })
     };
     lines(bytes)?.into_iter().map(block).collect()
+}
+
+/// R4.3 has ids of devices; some of them are no more than "unknown". R4.2 tells what the device says of itself, with its size, and what else
+/// it tells (`device_node`) changes with the port. A partition's number does not change.
+fn identity(port: &str, device: &str, rest: &str) -> String {
+    let partition = port.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let id = if matches!(device, "" | "*") || device.contains('?') {
+        let Some((values, said)) = rest.split_once("description=") else {
+            return String::new();
+        };
+        let mut values = values.split(' ');
+        let size = values.find(|word| word.starts_with("size="));
+        format!("{} {said}", size.unwrap_or_default())
+    } else {
+        device.to_owned()
+    };
+    sanitise(format!("{id} #{partition}").as_bytes(), 300)
+}
+
+/// What a person knows a device by: what it says of itself, and its size.
+fn description(rest: &str) -> String {
+    let (before, said) = rest.split_once("description=").unwrap_or((rest, ""));
+    let values = values(before).unwrap_or_default();
+    let value = |key: &str| values.get(key).map(String::as_str).unwrap_or_default();
+    let size = Some(value("size"))
+        .filter(|size| !size.is_empty())
+        .unwrap_or(value("_size"));
+    let size = match size.parse::<u64>() {
+        Ok(bytes) => format!("{} MiB", bytes >> 20),
+        Err(_) => String::new(),
+    };
+    let words = [
+        said,
+        value("manufacturer"),
+        value("vendor"),
+        value("product"),
+        value("name"),
+        &size,
+    ];
+    let words = words.iter().map(|word| word.trim());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    sanitise(words.join(" ").as_bytes(), 120)
 }
 
 /// What R4.3 wants to hear with `Assign` and `Attach`.
@@ -220,5 +264,31 @@ mod tests {
         let ports: Vec<&str> = read.iter().map(|block| block.port.as_str()).collect();
         assert_eq!(ports, ["sda1", "sdb", "sdc"]);
         assert!(read.iter().all(|block| block.backend == "sys-usb"));
+    }
+
+    #[test]
+    fn a_disk_is_known_again_at_another_port_and_another_partition_is_not() {
+        let one = |line: &str| blocks("sys-usb", line.as_bytes()).unwrap().remove(0);
+        let newer = |port: &str| {
+            one(&format!(
+                "{port}:0951:1666:1 device_id='0951:1666:1' port_id='{port}' devclass='block' _size='31457280' product='Stick'"
+            ))
+        };
+        let older = |port: &str| {
+            one(&format!(
+                "{port} device_node=/dev/{port} mode=w size=31457280 description=Stick (backup)"
+            ))
+        };
+        for block in [&newer as &dyn Fn(&str) -> BlockDevice, &older] {
+            assert_eq!(block("sda1").identity, block("sdb1").identity);
+            assert_ne!(block("sda1").identity, block("sda2").identity);
+            assert!(!block("sda1").identity.is_empty());
+        }
+        assert_eq!(newer("sda1").description, "Stick 30 MiB");
+        assert_eq!(older("sda1").description, "Stick (backup) 30 MiB");
+        // Nothing that could tell it from another.
+        for unknown in ["sda1", "sda1:*", "sda1:0000:0000::?****** size=1"] {
+            assert_eq!(one(unknown).identity, "", "{unknown}");
+        }
     }
 }

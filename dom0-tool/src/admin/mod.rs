@@ -8,7 +8,7 @@ mod parse;
 mod registry;
 mod socket;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use registry::AdminApi;
 pub use socket::{EXTERNAL_SOCKET, INTERNAL_SOCKET, Socket};
@@ -18,14 +18,21 @@ pub const FOLDER_VARIABLE: &str = "NACRE_QUBESD";
 
 /// qubesd of this machine.
 pub fn here() -> AdminApi {
+    let [external, internal] = sockets();
+    AdminApi::at(&external, &internal)
+}
+
+/// Whether this machine has one: whether it is dom0.
+pub fn is_here() -> bool {
+    let [external, _] = sockets();
+    external.exists()
+}
+
+fn sockets() -> [PathBuf; 2] {
     let usual = Path::new(EXTERNAL_SOCKET);
     let folder = std::env::var_os(FOLDER_VARIABLE).filter(|_| usual.symlink_metadata().is_err());
-    let Some(folder) = folder else {
-        return AdminApi::default();
-    };
-    let folder = Path::new(&folder);
-    AdminApi::at(
-        &folder.join("qubesd.sock"),
-        &folder.join("qubesd.internal.sock"),
-    )
+    match folder.map(PathBuf::from) {
+        Some(folder) => ["qubesd.sock", "qubesd.internal.sock"].map(|name| folder.join(name)),
+        None => [EXTERNAL_SOCKET, INTERNAL_SOCKET].map(PathBuf::from),
+    }
 }

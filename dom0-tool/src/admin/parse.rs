@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::joints::qubes::{Properties, Property, QubeClass, QubeRow, QubeVolume};
+use crate::joints::qubes::{Properties, Property, QubeClass, QubeRow, QubeState, QubeVolume};
 
 /// What is wrong with an answer.
 pub type Nonsense = String;
@@ -61,6 +61,14 @@ fn qube(line: &str) -> Result<QubeRow, Nonsense> {
         halted: *state == "Halted",
         uuid: values.get("uuid").map(|uuid| (*uuid).to_owned()),
     })
+}
+
+/// `mem=409600 mem_static_max=4096000 cputime=3 power_state=Running`
+pub fn state(bytes: &[u8]) -> Result<QubeState, Nonsense> {
+    let text = text(bytes)?;
+    let mut words = text.split_ascii_whitespace();
+    let state = words.find_map(|word| word.strip_prefix("power_state="));
+    state.map(QubeState::of).ok_or_else(|| text.to_owned())
 }
 
 /// `memory default=True type=int 400`; the value is the rest of the line, with `\\` and `\n` escaped.
@@ -165,6 +173,26 @@ mod tests {
         assert_eq!(listed[1].uuid, None);
         assert!(listed[1].halted && !listed[0].halted && !listed[2].halted);
         assert_eq!(listed[2].class, QubeClass::Other("NewVM".to_owned()));
+    }
+
+    #[test]
+    fn every_power_state_is_read() {
+        let read =
+            |word: &str| state(format!("mem=1 mem_static_max=2 power_state={word}").as_bytes());
+        for (word, wanted) in [
+            ("Halted", QubeState::Halted),
+            ("Transient", QubeState::Starting),
+            ("Running", QubeState::Running),
+            ("Paused", QubeState::Paused),
+            ("Suspended", QubeState::Paused),
+            ("Halting", QubeState::Stopping),
+            ("Dying", QubeState::Stopping),
+            ("Crashed", QubeState::Unknown),
+            ("NA", QubeState::Unknown),
+        ] {
+            assert_eq!(read(word), Ok(wanted), "{word}");
+        }
+        assert!(state(b"mem=1").is_err() && state(b"\xff").is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::parse::{self, Nonsense};
 use super::socket::{Call, EXTERNAL_SOCKET, INTERNAL_SOCKET, Socket};
 use crate::joints::qubes::{
     Assignment, BlockDevice, ImportPlace, NewQube, PoolInfo, Properties, QubeClass, QubeRegistry,
-    QubeRow, QubeVolume, RegistryError, RegistryErrorKind,
+    QubeRow, QubeState, QubeVolume, RegistryError, RegistryErrorKind,
 };
 
 /// Where calls about the whole system go.
@@ -118,6 +118,10 @@ fn import_place(bytes: &[u8]) -> Result<ImportPlace, Nonsense> {
 impl QubeRegistry for AdminApi {
     fn list(&self) -> Done<Vec<QubeRow>> {
         self.ask(SYSTEM, "admin.vm.List", "", parse::qubes)
+    }
+
+    fn state(&self, qube: &str) -> Done<QubeState> {
+        self.ask(qube, "admin.vm.CurrentState", "", parse::state)
     }
 
     fn properties(&self, qube: &str) -> Done<Properties> {
@@ -297,14 +301,14 @@ impl QubeRegistry for AdminApi {
         self.tell(qube, &method, &argument, &devices::payload(device))
     }
 
-    fn attach_block(&self, qube: &str, device: &BlockDevice, frontend: &str) -> Done<()> {
+    fn attach_block(&self, qube: &str, device: &BlockDevice) -> Done<()> {
         let assignment = Assignment {
             class: "block".to_owned(),
             backend: device.backend.clone(),
             port: device.port.clone(),
             device: String::new(),
             mode: "manual".to_owned(),
-            options: [("frontend-dev".to_owned(), frontend.to_owned())].into(),
+            options: BTreeMap::new(),
         };
         let payload = if self.has_old_devices()? {
             devices::old_payload(&assignment, false)

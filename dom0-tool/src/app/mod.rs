@@ -19,6 +19,7 @@ mod monitor;
 mod opening;
 mod prune;
 mod qubesd;
+mod reached;
 mod reaching;
 mod receive;
 mod repair;
@@ -61,14 +62,15 @@ pub fn run(invocation: &Invocation) -> Exit {
         jobs.extend(others);
         return several::run(&jobs);
     }
-    match carry_out(&world, &invocation.request) {
+    let exit = match carry_out(&world, &invocation.request) {
         Ok(exit) => exit,
         Err(error) => {
             let told = Told::failed(&error);
             world.monitor().error(&told.text);
             told.exit
         }
-    }
+    };
+    reached::let_go(&world, exit)
 }
 
 fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {

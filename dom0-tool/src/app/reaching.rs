@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nacre_core::ids::HeaderHash;
 
+use super::reached;
 use super::world::World;
 use crate::archive::{Error, Result};
 use crate::cli::{RemotePath, Target};
@@ -47,9 +48,9 @@ pub fn reach(world: &World<'_>, create: bool) -> Result<Arc<dyn Store>> {
             ..route
         },
     };
-    let opened = launch(&route, target, create).and_then(|launch| store::open(&launch));
-    let client = opened.map_err(|error| with_place(error.into(), target))?;
-    Ok(Arc::new(client))
+    let call = || launch(&route, target, create).and_then(|launch| store::open(&launch));
+    let client = reached::reach(world, target, &call);
+    Ok(client.map_err(|error| with_place(error, target))?)
 }
 
 fn launch(route: &Route, target: &Target, create: bool) -> std::result::Result<Launch, StoreError> {

@@ -2,9 +2,9 @@
 
 use super::end::Told;
 use super::freezing::Taken;
-use super::reaching;
 use super::world::World;
 use super::{backup, monitor, prune, send, status};
+use super::{reached, reaching};
 use crate::archive::{Error, Result};
 use crate::cli::{Exit, Request};
 
@@ -27,6 +27,7 @@ pub fn run(jobs: &[Job<'_>]) -> Exit {
         world.monitor().target(&name);
         let exit =
             one(world, request, &mut taken).unwrap_or_else(|error| tell_error(world, &error));
+        let exit = reached::let_go(world, exit);
         ends.push((name, exit));
         if exit == Exit::Interrupted {
             return exit;

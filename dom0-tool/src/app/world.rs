@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use nacre_core::freshness::Anchor;
 use nacre_core::ids::ArchiveId;
 
+use super::reached::AllReached;
 use crate::archive::{EntropySource, Error, Memory, Result};
 use crate::cli::{Common, Verbosity};
 use crate::clock::SystemClock;
@@ -21,6 +22,8 @@ pub struct World<'a> {
     pub common: &'a Common,
     /// Where questions go.
     pub prompt: Prompt,
+    /// What was reached so far.
+    pub reached: AllReached,
     monitor: Arc<dyn Monitor>,
     clock: SystemClock,
     stop: Arc<AtomicBool>,
@@ -64,6 +67,7 @@ impl<'a> World<'a> {
                 passcmd: common.passcmd.clone(),
                 unattended: common.unattended,
             },
+            reached: AllReached::default(),
             monitor: report::monitor(common.json, least).into(),
             clock: SystemClock::new(),
             stop,
@@ -78,6 +82,7 @@ impl<'a> World<'a> {
                 passcmd: common.passcmd.clone(),
                 unattended: common.unattended,
             },
+            reached: AllReached::default(),
             monitor: Arc::clone(&self.monitor),
             clock: self.clock.clone(),
             stop: Arc::clone(&self.stop),
@@ -138,6 +143,16 @@ impl<'a> World<'a> {
     /// What dom0 remembers of how things stand.
     pub fn statuses(&self) -> Result<Directory> {
         self.folder("status")
+    }
+
+    /// Where runs meet that use the same qube.
+    pub fn leases(&self) -> Result<Directory> {
+        self.folder("qubes")
+    }
+
+    /// What tells disks from others, by the UUID of the file system on them.
+    pub fn disks(&self) -> Result<Directory> {
+        self.folder("disks")
     }
 
     fn folder(&self, name: &str) -> Result<Directory> {

@@ -47,7 +47,7 @@ pub use request::{
 pub use retention::{RETENTION_RULES, RetentionWish};
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};
 pub use slice::DataSlice;
-pub use target::{FileSystemUuid, QubeName, RemotePath, SshHost, Target};
+pub use target::{BlockPort, FileSystemUuid, QubeName, RemotePath, SshHost, Target};
 pub use typed::{Preset, Typed};
 pub use values::{ChunkFactor, Compression, Encryption, HashType, KeyName, Remember, Switch};
 pub use version::{FORMAT as FORMAT_VERSION, LINE as VERSION_LINE};

@@ -10,6 +10,7 @@ pub const OF_TARGET: &[&str] = &[
     "dest",
     "opt-ssh",
     "opt-qubes",
+    "usb-device",
     "key-file",
     "passcmd",
     "authmin",

@@ -40,6 +40,15 @@ pub struct QubeName(pub String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSystemUuid(pub String);
 
+/// A block device by the qube that has it and its name there, as `qvm-block` prints it: `sys-usb:sda1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockPort {
+    /// The qube.
+    pub qube: QubeName,
+    /// Its name there.
+    pub port: String,
+}
+
 /// Whom ssh is to call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshHost {
@@ -140,6 +149,20 @@ impl FromStr for QubeName {
         Err(BadValue::new(
             "a qube's name has at most 31 letters, digits, '-', '_' and '.', and begins with a letter",
         ))
+    }
+}
+
+impl FromStr for BlockPort {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text.split_once(':') {
+            Some((qube, port)) if is_word(port, 60) => Ok(Self {
+                qube: qube.parse()?,
+                port: port.to_owned(),
+            }),
+            _ => Err(BadValue::new("write QUBE:DEVICE, such as sys-usb:sda1")),
+        }
     }
 }
 
@@ -272,6 +295,20 @@ mod tests {
             assert_eq!(target.to_string(), text);
         }
         assert_eq!("file:///x".parse(), Ok(Target::File(PathBuf::from("/x"))));
+    }
+
+    #[test]
+    fn a_block_device_is_named_as_the_tools_of_qubes_print_it() {
+        let read: BlockPort = "sys-usb:sda1".parse().unwrap();
+        assert_eq!(
+            (read.qube.0.as_str(), read.port.as_str()),
+            ("sys-usb", "sda1")
+        );
+        for bad in [
+            "sys-usb", "sys-usb:", ":sda1", "-x:sda1", "a:sda 1", "a:b+c", "a:-x",
+        ] {
+            assert!(bad.parse::<BlockPort>().is_err(), "{bad}");
+        }
     }
 
     #[test]

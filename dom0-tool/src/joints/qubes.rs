@@ -59,6 +59,37 @@ pub struct QubeRow {
     pub uuid: Option<String>,
 }
 
+/// Whether a qube runs, as qubesd tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QubeState {
+    /// It does not run.
+    Halted,
+    /// It is starting, or its agent does not answer yet.
+    Starting,
+    /// It runs and takes calls.
+    Running,
+    /// It was paused, or sleeps with the machine.
+    Paused,
+    /// It is shutting down.
+    Stopping,
+    /// It crashed, or qubesd does not know.
+    Unknown,
+}
+
+impl QubeState {
+    /// Reads the word of the Admin API.
+    pub fn of(word: &str) -> Self {
+        match word {
+            "Halted" => Self::Halted,
+            "Transient" => Self::Starting,
+            "Running" => Self::Running,
+            "Paused" | "Suspended" => Self::Paused,
+            "Halting" | "Dying" => Self::Stopping,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// A property of a qube or of the system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
@@ -125,8 +156,10 @@ pub struct Assignment {
 pub struct BlockDevice {
     /// The qube that has it.
     pub backend: String,
-    /// Its name there: `sda1`.
+    /// Its name there: `sda1`. Another one the next time it is plugged in.
     pub port: String,
+    /// What tells it from other devices wherever it is plugged in; empty where nothing does.
+    pub identity: String,
     /// Everything else that is told, one line, sanitised.
     pub description: String,
 }
@@ -161,6 +194,8 @@ pub struct ImportPlace {
 pub trait QubeRegistry: Send + Sync {
     /// All qubes, dom0 among them.
     fn list(&self) -> Result<Vec<QubeRow>, RegistryError>;
+    /// Whether a qube runs.
+    fn state(&self, qube: &str) -> Result<QubeState, RegistryError>;
     /// All properties of a qube.
     fn properties(&self, qube: &str) -> Result<Properties, RegistryError>;
     /// All properties of the system.
@@ -214,13 +249,8 @@ pub trait QubeRegistry: Send + Sync {
     fn set_revisions(&self, qube: &str, volume: &str, count: i64) -> Result<(), RegistryError>;
     /// Assigns a device for good.
     fn assign(&self, qube: &str, device: &Assignment) -> Result<(), RegistryError>;
-    /// Gives a running qube a block device as `frontend` (`xvdz`), until it stops.
-    fn attach_block(
-        &self,
-        qube: &str,
-        device: &BlockDevice,
-        frontend: &str,
-    ) -> Result<(), RegistryError>;
+    /// Gives a running qube a block device, under a name that is free there, until the qube stops.
+    fn attach_block(&self, qube: &str, device: &BlockDevice) -> Result<(), RegistryError>;
     /// Takes it away again.
     fn detach_block(&self, qube: &str, device: &BlockDevice) -> Result<(), RegistryError>;
 

@@ -1,6 +1,7 @@
 //! dom0's own files about an archive, in a real directory: /var/lib/nacre/ARCHIVE-ID or below `--meta-dir`.
 
 mod directory;
+mod lease;
 mod lock;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use nacre_core::ids::ArchiveId;
 use crate::joints::{StateError, StateErrorKind};
 
 pub use directory::Directory;
+pub use lease::Lease;
 
 /// Where state lies unless `--meta-dir` says otherwise.
 pub const DEFAULT_BASE: &str = "/var/lib/nacre";

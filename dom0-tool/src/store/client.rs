@@ -24,6 +24,10 @@ use crate::joints::{
 
 /// How long a helper may take to end after `Bye`, when nobody insists.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a helper may take to end after it has refused; longer than it tries to unmount a disk.
+const REFUSING: Duration = Duration::from_secs(30);
+/// The helper's exit code when input or output failed, unmounting among it.
+const HELPER_BROKEN: i32 = 5;
 /// Objects of one class that an archive can have: 256 TiB of full packs. A listing that goes on is a trick.
 const MAX_LISTED: usize = 4 << 20;
 /// Longest inline piece of a copy.
@@ -94,7 +98,9 @@ impl Client {
             hello: NO_HELLO,
             punch: OnceLock::new(),
         };
-        client.hello = client.say_hello(hello)?;
+        client.hello = client
+            .say_hello(hello)
+            .map_err(|error| client.after_refusal(error))?;
         if !client.hello.facts.punch_possible {
             let _ = client.punch.set(false);
         }
@@ -125,9 +131,28 @@ impl Client {
         Ok(reply)
     }
 
+    /// A helper that refuses ends by itself. By its exit code one that had mounted a disk says whether it still is: then it is not the
+    /// refusal that counts.
+    fn after_refusal(&self, error: StoreError) -> StoreError {
+        if matches!(
+            error.kind,
+            StoreErrorKind::Died | StoreErrorKind::TimedOut | StoreErrorKind::Protocol
+        ) {
+            return error;
+        }
+        self.link.output.close();
+        let status = self.child.wait(REFUSING);
+        if status.is_some_and(|status| status.code() != Some(HELPER_BROKEN)) {
+            return error;
+        }
+        let end = self.child.obituary();
+        let detail = format!("{}; then {}", error.detail, end.detail);
+        StoreError::new(StoreErrorKind::Died, None, detail)
+    }
+
     /// Says goodbye and waits until the helper has ended well, which for a mounted disk means that it is unmounted.
     pub fn close(self, patience: Duration) -> Result<(), StoreError> {
-        self.farewell(patience)
+        self.finish(patience)
     }
 
     fn say_goodbye(&self, deadline: Instant) -> Result<(), StoreError> {
@@ -137,7 +162,8 @@ impl Client {
         connection.answer_by(id, Some(deadline)).map(drop)
     }
 
-    fn farewell(&self, patience: Duration) -> Result<(), StoreError> {
+    /// The same where others still hold the client: whatever they ask of it from now on fails. Nothing at the second time.
+    pub fn finish(&self, patience: Duration) -> Result<(), StoreError> {
         let reader = self
             .reader
             .lock()
@@ -160,7 +186,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let _ = self.farewell(FAREWELL);
+        let _ = self.finish(FAREWELL);
     }
 }
 

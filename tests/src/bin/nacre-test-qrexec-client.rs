@@ -1,7 +1,7 @@
 //! A stand-in for dom0's `qrexec-client`, exact where nacre can see it: arguments, the service's environment and arguments,
 //! half-closed streams, stderr, exit codes. The first argument is a folder with a folder for each running qube; in that,
 //! `qubes-rpc` holds its services and `home` is its user's. The service runs in mount and network namespaces of its own,
-//! unless the qube's folder holds a file `online`; a file `dies-after` says after how many bytes of output the qube dies.
+//! unless the qube's folder holds a file `online`; a file `halted` means that it does not run; a file `dies-after` says after how many bytes of output the qube dies.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let folder = Path::new(root).join(qube);
-    if !folder.is_dir() {
+    if !folder.is_dir() || folder.join("halted").exists() {
         eprintln!("connect /var/run/qubes/qrexec.{qube}: No such file or directory");
         return ExitCode::from(125);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Request;
 use super::answer::{Answer, Exception};
+use super::machine;
 use super::world::{Device, Qube, Release, Value, World};
 
 /// Properties that the API does not let anybody set.
@@ -37,9 +38,15 @@ pub(super) fn answer(world: &mut World, request: &Request<'_>) -> Option<Answer>
     let release = world.release;
     let qube = world.qubes.get_mut(request.target)?;
     if let Some(call) = request.method.strip_prefix("admin.vm.device.") {
-        return device(release, qube, call, request.argument, payload);
+        let answer = device(release, qube, call, request.argument, payload);
+        if matches!(answer, Some(Answer::Ok(_))) {
+            machine::follow(world);
+        }
+        return answer;
     }
-    of_qube(qube, request, payload)
+    let answer = of_qube(qube, request, payload);
+    machine::follow(world);
+    answer
 }
 
 fn of_qube(qube: &mut Qube, request: &Request<'_>, payload: &str) -> Option<Answer> {
@@ -50,9 +57,16 @@ fn of_qube(qube: &mut Qube, request: &Request<'_>, payload: &str) -> Option<Answ
                 let message = "Restore of this qube in progress";
                 return Some(Exception::new("QubesException", message).into());
             }
+            if !qube.running {
+                qube.starts += 1;
+            }
             qube.running = true;
         }
-        "admin.vm.Shutdown" => qube.running = false,
+        "admin.vm.Shutdown" => {
+            // What was attached, not assigned, goes with it.
+            qube.devices.retain(|device| device.mode != "manual");
+            qube.running = false;
+        }
         "admin.vm.feature.Set" => {
             // Printable ASCII only; the rest is refused.
             if !payload.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {

@@ -6,6 +6,7 @@
 mod answer;
 mod change;
 mod import;
+mod machine;
 mod read;
 mod world;
 
@@ -45,6 +46,8 @@ impl Qubesd {
     #[allow(clippy::expect_used, reason = "a test cannot go on without its double")]
     pub fn start(world: World) -> Self {
         let folder = TempDir::new().expect("a folder for the sockets");
+        let mut world = world;
+        machine::follow(&mut world);
         let world = Arc::new(Mutex::new(world));
         for (name, internal) in [("qubesd.sock", false), ("qubesd.internal.sock", true)] {
             let listener = UnixListener::bind(folder.path().join(name)).expect("a socket");
@@ -123,12 +126,17 @@ fn dispatch(world: &mut World, request: &Request<'_>, internal: bool) -> Answer 
     if world.refused.contains(request.method) {
         return Answer::Refused;
     }
+    let call = format!("{} {}", request.method, request.target);
+    if let Some((name, message)) = world.failing.get(&call) {
+        return Exception::new(name, message.clone()).into();
+    }
     if request.target != "dom0" && !world.qubes.contains_key(request.target) {
         return Exception::no_qube(request.target).into();
     }
     let answer = if internal {
         import::answer(world, request)
     } else {
+        world.pass(request);
         read::answer(world, request).or_else(|| change::answer(world, request))
     };
     answer.unwrap_or(Answer::Refused)

@@ -15,7 +15,11 @@ pub(super) fn answer(world: &World, request: &Request<'_>) -> Option<Answer> {
         return devices(world, qube, call);
     }
     Some(match request.method {
-        "admin.vm.property.GetAll" => properties(&qube.properties),
+        "admin.vm.CurrentState" => Answer::text(format!(
+            "mem=409600 mem_static_max=4096000 cputime=1 power_state={}",
+            power(qube)
+        )),
+        "admin.vm.property.GetAll" => properties(qube),
         "admin.vm.feature.List" => Answer::lines(qube.features.keys()),
         "admin.vm.feature.Get" => match qube.features.get(argument) {
             Some(value) => Answer::text(value),
@@ -37,7 +41,7 @@ pub(super) fn answer(world: &World, request: &Request<'_>) -> Option<Answer> {
 fn of_system(world: &World, method: &str, argument: &str) -> Option<Answer> {
     Some(match method {
         "admin.vm.List" => list(world),
-        "admin.property.GetAll" => properties(&world.globals),
+        "admin.property.GetAll" => Answer::lines(property_lines(&world.globals)),
         "admin.label.List" => Answer::lines(world.labels.keys()),
         "admin.label.Get" => Answer::text(world.labels.get(argument)?),
         "admin.pool.List" => Answer::lines(world.pools.keys()),
@@ -59,8 +63,7 @@ fn of_system(world: &World, method: &str, argument: &str) -> Option<Answer> {
 }
 
 fn list(world: &World) -> Answer {
-    let row = |name: &str, class: &str, running: bool| {
-        let state = if running { "Running" } else { "Halted" };
+    let row = |name: &str, class: &str, state: &str| {
         let uuid = match world.release {
             Release::R42 => String::new(),
             Release::R43 => format!(" uuid={}", uuid(name)),
@@ -68,12 +71,33 @@ fn list(world: &World) -> Answer {
         format!("{name} class={class} state={state}{uuid}")
     };
     let qubes = world.qubes.iter();
-    let qubes = qubes.map(|(name, qube)| row(name, &qube.class, qube.running));
-    Answer::lines([row("dom0", "AdminVM", true)].into_iter().chain(qubes))
+    let qubes = qubes.map(|(name, qube)| row(name, &qube.class, power(qube)));
+    Answer::lines([row("dom0", "AdminVM", "Running")].into_iter().chain(qubes))
 }
 
-fn properties(properties: &std::collections::BTreeMap<String, Value>) -> Answer {
-    Answer::lines(properties.iter().map(|(name, property)| {
+fn power(qube: &Qube) -> &str {
+    match (&qube.passing, qube.running) {
+        (Some((state, _)), _) => state,
+        (None, true) => "Running",
+        (None, false) => "Halted",
+    }
+}
+
+/// When it was started is told beside what is set.
+fn properties(qube: &Qube) -> Answer {
+    let started = if qube.running {
+        format!("{}.25", 1_790_000_000 + u64::from(qube.starts))
+    } else {
+        String::new()
+    };
+    let started = format!("start_time default=True type=str {started}");
+    Answer::lines(property_lines(&qube.properties).chain([started]))
+}
+
+fn property_lines(
+    properties: &std::collections::BTreeMap<String, Value>,
+) -> impl Iterator<Item = String> {
+    properties.iter().map(|(name, property)| {
         let is_default = if property.set.is_none() {
             "True"
         } else {
@@ -81,7 +105,7 @@ fn properties(properties: &std::collections::BTreeMap<String, Value>) -> Answer 
         };
         let value = property.value().replace('\\', "\\\\").replace('\n', "\\n");
         format!("{name} default={is_default} type={} {value}", property.kind)
-    }))
+    })
 }
 
 fn volume(qube: &Qube, name: &str) -> Option<Answer> {

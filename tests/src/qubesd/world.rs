@@ -126,6 +126,11 @@ pub struct Qube {
     pub class: String,
     /// Whether it runs.
     pub running: bool,
+    /// What it is beside running and halted, as qubesd calls it (`Paused`, `Transient`), and after how many questions it becomes what
+    /// `running` says.
+    pub passing: Option<(String, u32)>,
+    /// How often it was started: its `start_time`.
+    pub starts: u32,
     /// Properties.
     pub properties: BTreeMap<String, Value>,
     /// Features.
@@ -170,6 +175,16 @@ pub struct World {
     pub refused: BTreeSet<String>,
     /// Every call so far: method and target.
     pub calls: Vec<String>,
+    /// Calls that fail: method and target, class and message of the exception.
+    pub failing: BTreeMap<String, (&'static str, String)>,
+    /// Folders of qubes as the stand-in for `qrexec-client` has them: those of halted ones get a file `halted`.
+    pub machines: Option<PathBuf>,
+    /// What is on block devices that qubes offer (`sys-usb+sda1`): an attached one becomes a loop device of this machine.
+    pub images: BTreeMap<String, PathBuf>,
+    /// The loop devices of those that are attached.
+    pub loops: BTreeMap<String, String>,
+    /// Devices that were detached while somebody had them mounted.
+    pub torn_off: Vec<String>,
     /// Where the content of new volumes goes.
     pub volumes_at: Option<PathBuf>,
 }
@@ -206,6 +221,11 @@ impl World {
             .into(),
             refused: BTreeSet::new(),
             calls: Vec::new(),
+            failing: BTreeMap::new(),
+            machines: None,
+            images: BTreeMap::new(),
+            loops: BTreeMap::new(),
+            torn_off: Vec::new(),
             volumes_at: None,
         }
     }

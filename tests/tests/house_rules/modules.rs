@@ -98,6 +98,14 @@ const RULES: &[(&str, Rule)] = &[
             crates: &["core"],
         },
     ),
+    // Starts the backup qube of a run and gives it the disk.
+    (
+        "backup_qube",
+        Rule {
+            modules: &["joints", "state"],
+            crates: &[],
+        },
+    ),
     // The program's own implementations of Monitor, KeyPrompt and StateDir.
     (
         "clock",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use crate::cli::target::Target;
+use crate::cli::target::{BlockPort, Target};
 use crate::cli::values::Remember;
 
 /// Where the archive is, and how the program talks.
@@ -31,6 +31,9 @@ pub struct Place {
         help_heading = "Archive"
     )]
     pub opt_qubes: Vec<OsString>,
+    /// The disk to attach for qubes-usb://, as `qvm-block` names it; only where it is not known [default: the one used before, else the only one]
+    #[arg(long, value_name = "QUBE:DEVICE", help_heading = "Archive")]
+    pub usb_device: Option<BlockPort>,
     /// Folder for what this machine remembers of archives [default: /var/lib/nacre]
     #[arg(long, value_name = "DIR", help_heading = "Archive")]
     pub meta_dir: Option<PathBuf>,

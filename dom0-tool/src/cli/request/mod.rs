@@ -25,7 +25,7 @@ use crate::cli::keep::{ApDays, AutoPrune};
 use crate::cli::local::Local;
 use crate::cli::retention::RetentionWish;
 use crate::cli::session::{SessionPoint, TagId, TagWish};
-use crate::cli::target::Target;
+use crate::cli::target::{BlockPort, Target};
 use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember};
 use crate::cli::volume::{Description, Import, VolumeName};
 
@@ -59,6 +59,8 @@ pub struct Common {
     pub ssh_options: Vec<OsString>,
     /// `--opt-qubes`: arguments for `qrexec-client` in place of the usual ones, if there are any.
     pub qubes_options: Vec<OsString>,
+    /// `--usb-device`: the block device that is to be attached for qubes-usb://.
+    pub usb_device: Option<BlockPort>,
     /// `--meta-dir`, if it was given.
     pub meta_dir: Option<PathBuf>,
     /// `--passcmd`: a command for `sh -c` that prints the passphrase.

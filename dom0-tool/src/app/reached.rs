@@ -1,0 +1,219 @@
+//! What a command has reached, and how it is let go at the end, whatever the end is.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::world::World;
+use crate::admin;
+use crate::archive::{Error, Result};
+use crate::backup_qube::{Around, BackupQube, Choice, Port, Trouble, Wanted};
+use crate::cli::{Exit, Target};
+use crate::joints::qubes::BlockDevice;
+use crate::joints::{StateDir, StoreError, StoreErrorKind};
+use crate::store::Client;
+
+/// How long a disk may take until everything is on it and it is unmounted.
+const UNMOUNTING: Duration = Duration::from_secs(180);
+/// How long any other helper may take to end.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Longest text that tells a disk from others.
+const IDENTITY: usize = 2000;
+
+/// A target in use.
+struct Reached {
+    target: Target,
+    /// The helper that was called last; `None` where none has been, or none has begun to work.
+    client: Option<Arc<Client>>,
+    /// Whether the last helper has ended so that nobody knows what it leaves.
+    lost: bool,
+    qube: Option<BackupQube>,
+}
+
+/// All targets of a command.
+#[derive(Default)]
+pub struct AllReached(Mutex<Vec<Reached>>);
+
+impl AllReached {
+    fn lock(&self) -> MutexGuard<'_, Vec<Reached>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reaches a target by `call`: its qube runs and has the disk when that is called. A target that was reached before is reached anew.
+pub fn reach(
+    world: &World<'_>,
+    target: &Target,
+    call: &dyn Fn() -> Result<Client, StoreError>,
+) -> Result<Arc<Client>> {
+    let mut all = world.reached.lock();
+    let before = all.iter().position(|one| one.target == *target);
+    let mut one = match before {
+        Some(at) => all.swap_remove(at),
+        None => Reached {
+            target: target.clone(),
+            client: None,
+            lost: false,
+            qube: join(world, target)?,
+        },
+    };
+    // Also one that could not be reached is let go at the end.
+    let client = one.open(world, call);
+    all.push(one);
+    client
+}
+
+/// Lets everything go: helpers end, disks are unmounted and detached, qubes that were started are shut down. What was not put away in order
+/// is told, and a command that thought it had done all has not.
+pub fn let_go(world: &World<'_>, exit: Exit) -> Exit {
+    let mut all = std::mem::take(&mut *world.reached.lock());
+    let mut end = exit;
+    while let Some(one) = all.pop() {
+        if !one.let_go(world, exit) && end == Exit::Done {
+            end = Exit::Part;
+        }
+    }
+    end
+}
+
+/// What told the disk with that file system from others when it was attached last.
+fn known_disk(world: &World<'_>, uuid: &str) -> Result<Option<String>> {
+    let known = world.disks()?.read(uuid, IDENTITY)?;
+    Ok(known.and_then(|bytes| String::from_utf8(bytes).ok()))
+}
+
+/// Takes part in the use of the target's qube. Outside of dom0 there is none that could be started.
+fn join(world: &World<'_>, target: &Target) -> Result<Option<BackupQube>> {
+    let (Target::Qubes(qube, _) | Target::QubesSsh(qube, ..) | Target::QubesUsb(qube, ..)) = target
+    else {
+        return Ok(None);
+    };
+    if !admin::is_here() {
+        return Ok(None);
+    }
+    let leases = world.leases()?;
+    let joined = BackupQube::join(Arc::new(admin::here()), &qube.0, leases.path());
+    joined.map(Some).map_err(in_words)
+}
+
+impl Reached {
+    fn open(
+        &mut self,
+        world: &World<'_>,
+        call: &dyn Fn() -> Result<Client, StoreError>,
+    ) -> Result<Arc<Client>> {
+        // The one before has failed, or is only kept until the archive is open anew.
+        self.client = None;
+        let Some(qube) = &self.qube else {
+            return self.call(call);
+        };
+        qube.bring_up(around(world)).map_err(in_words)?;
+        let uuid = match &self.target {
+            Target::QubesUsb(_, uuid, _) if qube.disk().is_none() => uuid.0.to_ascii_lowercase(),
+            _ => return self.call(call),
+        };
+        let known = known_disk(world, &uuid)?;
+        let told = world.common.usb_device.as_ref().map(|device| Port {
+            backend: device.qube.0.clone(),
+            port: device.port.clone(),
+        });
+        let wanted = Wanted {
+            told: told.as_ref(),
+            identity: known.as_deref(),
+        };
+        let device = match qube.choose(wanted).map_err(in_words)? {
+            Choice::There => return self.call(call),
+            Choice::Attach(device) => device,
+            Choice::LookFirst(other) => match self.call(call) {
+                Err(Error::Store(error)) if error.kind == StoreErrorKind::Unreachable => {
+                    other.map_err(in_words)?
+                }
+                opened => return opened,
+            },
+        };
+        let client = self.attach(world, &device, call)?;
+        if !device.identity.is_empty() && known.as_ref() != Some(&device.identity) {
+            world.disks()?.replace(&uuid, device.identity.as_bytes())?;
+        }
+        Ok(client)
+    }
+
+    fn attach(
+        &mut self,
+        world: &World<'_>,
+        device: &BlockDevice,
+        call: &dyn Fn() -> Result<Client, StoreError>,
+    ) -> Result<Arc<Client>> {
+        if let Some(qube) = &mut self.qube {
+            qube.attach(device, around(world)).map_err(in_words)?;
+        }
+        self.call(call)
+    }
+
+    fn call(&mut self, call: &dyn Fn() -> Result<Client, StoreError>) -> Result<Arc<Client>> {
+        match call() {
+            Ok(client) => {
+                let client = Arc::new(client);
+                self.lost = false;
+                self.client = Some(Arc::clone(&client));
+                Ok(client)
+            }
+            Err(error) => {
+                self.lost = !never_mounted(&error);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Whether all is in order.
+    fn let_go(self, world: &World<'_>, exit: Exit) -> bool {
+        let is_disk = matches!(self.target, Target::QubesUsb(..) | Target::Usb(..));
+        let patience = if is_disk { UNMOUNTING } else { FAREWELL };
+        let ended = self.client.map(|client| client.finish(patience));
+        let mut well = true;
+        if let (true, Some(Err(error))) = (is_disk, &ended) {
+            well = false;
+            let text = format!(
+                "{}: nobody knows whether the disk is unmounted: {error}. What was stored is on it; \
+                 see that nothing uses it before you pull it out.",
+                self.target
+            );
+            // Whoever has a failed command before him knows more already.
+            if exit == Exit::Done {
+                world.monitor().error(&text);
+            } else {
+                world.monitor().warning(&text);
+            }
+        }
+        if let Some(qube) = self.qube {
+            qube.leave(well && !self.lost, around(world));
+        }
+        well
+    }
+}
+
+/// Whether the helper has answered that it serves nothing, which it does only after it has unmounted, or has never run.
+fn never_mounted(error: &StoreError) -> bool {
+    matches!(
+        error.kind,
+        StoreErrorKind::NoArchive
+            | StoreErrorKind::Refused
+            | StoreErrorKind::Unsupported
+            | StoreErrorKind::Unreachable
+            | StoreErrorKind::NotInstalled
+            | StoreErrorKind::Denied
+    )
+}
+
+fn around<'a>(world: &'a World<'_>) -> Around<'a> {
+    Around {
+        monitor: world.monitor(),
+        stop: world.stop(),
+    }
+}
+
+fn in_words(trouble: Trouble) -> Error {
+    match trouble {
+        Trouble::Told { sentence, remedy } => Error::refused(sentence, remedy),
+        Trouble::Interrupted => Error::Interrupted,
+    }
+}
