@@ -43,5 +43,6 @@ pub fn open_helper_with(
         },
         create,
         patience: Patience::default(),
+        limit: None,
     })
 }

@@ -31,6 +31,7 @@ fn launch(program: &Path, arguments: &[&str], transport: Transport) -> Launch {
             silence: SILENCE,
             idling: IDLING,
         },
+        limit: None,
     }
 }
 

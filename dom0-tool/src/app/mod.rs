@@ -24,6 +24,7 @@ mod reaching;
 mod receive;
 mod repair;
 mod restore;
+mod retrying;
 mod selection;
 mod send;
 mod session;

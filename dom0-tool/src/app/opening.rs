@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::hazards;
 use super::reaching::{pin_name, place, reach, target, with_place};
+use super::retrying::Tries;
 use super::world::{World, entropy};
 use crate::archive::{
     Archive, Error, Memory, MemoryOf, OpenOptions, Pin, Result, header_error, open,
@@ -43,8 +44,12 @@ fn with_way_out(mut error: Error, world: &World<'_>) -> Error {
     error
 }
 
-/// Opens the archive at the target.
+/// Opens the archive at the target; if the user wants that, not only once.
 pub fn open_archive(world: &World<'_>) -> Result<Archive> {
+    Tries::new(world).until(|| open_once(world))
+}
+
+fn open_once(world: &World<'_>) -> Result<Archive> {
     let (mut archive, pin) = open_with(world, &|id| world.memory_of(id))?;
     write_pin(world, &archive, pin)?;
     hear_witnesses(world, &mut archive)?;
@@ -154,6 +159,20 @@ fn unlock(world: &World<'_>, candidates: Candidates) -> Result<Unlocked> {
         return Err(header_error(HeaderError::Missing));
     };
     let id = header.description().archive;
+    // Of a connection before this one.
+    if let Some(master) = world.met().master.clone()
+        && let Ok(unlocked) = candidates.clone().unlock(&Credential::Master(&master))
+    {
+        return Ok(unlocked);
+    }
+    let unlocked = unlock_first(world, candidates, id)?;
+    if world.common.retry > 0 {
+        world.met().master = Some(unlocked.master());
+    }
+    Ok(unlocked)
+}
+
+fn unlock_first(world: &World<'_>, candidates: Candidates, id: ArchiveId) -> Result<Unlocked> {
     if !candidates.encrypted() {
         let published = candidates.unlock(&Credential::Published);
         return published.map_err(header_error);

@@ -39,6 +39,7 @@ pub fn reach(world: &World<'_>, create: bool) -> Result<Arc<dyn Store>> {
     let target = target(world)?;
     let route = Route {
         ssh_options: world.common.ssh_options.clone(),
+        limit: world.common.limit,
         ..Route::default()
     };
     let route = match world.common.qubes_options.as_slice() {

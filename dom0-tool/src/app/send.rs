@@ -1,12 +1,15 @@
 //! `send`.
 
+use std::time::Duration;
+
 use nacre_core::session::Tag;
 
 use super::autoprune;
 use super::domains;
 use super::end::sentence;
 use super::freezing::{Origin, Plan, Taken, Volumes};
-use super::opening::{open_to_write, unanswered};
+use super::opening::{open_archive, open_to_write, unanswered};
+use super::retrying::Tries;
 use super::status::record::{self, Run};
 use super::storages;
 use super::world::World;
@@ -14,6 +17,11 @@ use crate::archive::{Archive, DomainRule, Error, Result};
 use crate::backup::{self, SendOptions, SendReport, Surroundings, VolumeOutcome};
 use crate::cli::{Exit, Send, TagWish};
 use crate::joints::{Activity, FrozenVolume, KeyPrompt, Summary, VolumeSummary};
+
+/// A checkpoint is committed after so much, once the connection has broken.
+const BROKEN_BYTES: u64 = 64 << 20;
+/// The same in time.
+const BROKEN_TIME: Duration = Duration::from_secs(30);
 
 /// Stores a session, and remembers how that went.
 pub fn run(world: &World<'_>, wanted: &Send, taken: &mut Taken) -> Result<Exit> {
@@ -106,7 +114,8 @@ pub fn make_room(
     autoprune::before_send(world, archive, wanted, &sizes)
 }
 
-/// Sends frozen volumes to an archive, as a session with these tags; new volumes get the domains of the rule.
+/// Sends frozen volumes to an archive, as a session with these tags; new volumes get the domains of the rule. Goes on after a connection that
+/// broke, as often as the user wants.
 pub fn store(
     world: &World<'_>,
     archive: &mut Archive,
@@ -117,7 +126,7 @@ pub fn store(
     archive.set_domain_rule(rule);
     let names = volumes.iter().map(|volume| volume.name());
     domains::tell_kept(world, archive, &wanted.domains, names);
-    let options = SendOptions {
+    let mut options = SendOptions {
         threads: world.threads(),
         tags,
         send_unchanged: wanted.send_unchanged,
@@ -131,7 +140,25 @@ pub fn store(
         monitor: world.monitor(),
         stop: world.stop(),
     };
-    backup::send(archive, volumes, &options, &around)
+    let mut tries = Tries::new(world);
+    loop {
+        let before = archive.head().epoch;
+        let error = match backup::send(archive, volumes, &options, &around) {
+            Err(error) => error,
+            sent => return sent,
+        };
+        if archive.head().epoch > before {
+            tries.progressed();
+        }
+        tries.wait(error)?;
+        // What was committed is in the archive, as an unfinished session; the same snapshots are compared with it.
+        let rule = archive.take_domain_rule();
+        *archive = open_archive(world)?;
+        archive.set_domain_rule(rule);
+        // Over a link that breaks often, only what is committed soon is not sent again.
+        options.checkpoint_bytes = BROKEN_BYTES;
+        options.checkpoint_time = BROKEN_TIME;
+    }
 }
 
 /// The tags that were wished for; those that are to be asked for are asked for.

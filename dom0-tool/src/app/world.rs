@@ -1,11 +1,12 @@
 //! The real world behind the joints: clock, randomness, signals, dom0's files, the terminal.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nacre_core::freshness::Anchor;
 use nacre_core::ids::ArchiveId;
+use nacre_core::keys::Secret;
 
 use super::reached::AllReached;
 use crate::archive::{EntropySource, Error, Memory, Result};
@@ -27,6 +28,15 @@ pub struct World<'a> {
     monitor: Arc<dyn Monitor>,
     clock: SystemClock,
     stop: Arc<AtomicBool>,
+    /// What is kept of the target while the command runs.
+    met: Mutex<Met>,
+}
+
+/// What is kept of a target that was reached.
+#[derive(Default)]
+pub struct Met {
+    /// The archive's key, if the connection may have to be made anew: nobody is asked twice in one run.
+    pub master: Option<Secret>,
 }
 
 struct Kernel;
@@ -71,6 +81,7 @@ impl<'a> World<'a> {
             monitor: report::monitor(common.json, least).into(),
             clock: SystemClock::new(),
             stop,
+            met: Mutex::default(),
         })
     }
 
@@ -86,7 +97,13 @@ impl<'a> World<'a> {
             monitor: Arc::clone(&self.monitor),
             clock: self.clock.clone(),
             stop: Arc::clone(&self.stop),
+            met: Mutex::default(),
         }
+    }
+
+    /// What is kept of the target.
+    pub fn met(&self) -> MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who watches.

@@ -232,6 +232,11 @@ impl Archive {
         self.domain_of = rule;
     }
 
+    /// Takes that rule away, for the same archive opened anew.
+    pub fn take_domain_rule(&mut self) -> DomainRule {
+        std::mem::replace(&mut self.domain_of, Box::new(alone))
+    }
+
     /// Name of the dedup domain of a volume.
     pub fn domain_name(&self, volume: &nacre_core::head::Volume) -> &str {
         let domain = self.head.domain(volume.domain);

@@ -18,7 +18,9 @@ use super::pipeline::{Parts, Pipeline, orders};
 use super::report::{SendReport, VolumeOutcome, VolumeReport};
 use super::worker::{Done, Owner};
 use crate::archive::{Archive, Dedup, Error, KnownEntries, Result};
-use crate::joints::{Activity, Clock, Counts, FrozenVolume, Monitor, Progress, Ranges, Task};
+use crate::joints::{
+    Activity, Clock, Counts, FrozenVolume, Monitor, Outcome, Progress, Ranges, Task,
+};
 
 /// Bytes that one job holds, unless a chunk is larger.
 const JOB_SIZE: usize = 1 << 20;
@@ -240,7 +242,11 @@ impl<'a> Run<'a, '_> {
                 self.draft.leave_volume();
                 VolumeOutcome::Failed(error)
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                let outcome = Outcome::Failed(error.to_string());
+                self.around.monitor.end(&self.watched, &outcome);
+                return Err(error);
+            }
         };
         let report = VolumeReport {
             name: volume.name().to_owned(),

@@ -125,9 +125,9 @@ mod tests {
     fn what_comes_later_is_said_to_come_later_and_never_ignored() {
         for typed in [
             "nacre setup a",
-            "nacre --limit=1M send a",
-            "nacre send a --limit x",
-            "nacre --unknown backup",
+            "nacre --meta-reduce=auto send a",
+            "nacre send a --meta-reduce auto",
+            "nacre --unknown setup",
         ] {
             assert!(
                 arranged(typed).unwrap_err().what.contains("comes in 0."),

@@ -27,18 +27,13 @@ impl Release {
     }
 }
 
-use Release::{Keeping, Packages, Qubes, Targets};
+use Release::{Keeping, Packages, Qubes};
 
 /// Commands to come.
 const COMMANDS: &[(&str, Release)] = &[("setup", Packages)];
 
 /// Long options to come, without their dashes.
-const OPTIONS: &[(&str, Release)] = &[
-    ("meta-reduce", Keeping),
-    ("retry", Targets),
-    ("limit", Targets),
-    ("dom0", Qubes),
-];
+const OPTIONS: &[(&str, Release)] = &[("meta-reduce", Keeping), ("dom0", Qubes)];
 
 /// Work-arounds that users of Wyng have in their scripts. `--force-retry` made it try again what had failed after an interruption; here the next
 /// command goes on from the last commit by itself, however often it failed before.

@@ -49,7 +49,7 @@ pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWis
 pub use slice::DataSlice;
 pub use target::{BlockPort, FileSystemUuid, QubeName, RemotePath, SshHost, Target};
 pub use typed::{Preset, Typed};
-pub use values::{ChunkFactor, Compression, Encryption, HashType, KeyName, Remember, Switch};
+pub use values::{ChunkFactor, Compression, Encryption, HashType, KeyName, Rate, Remember, Switch};
 pub use version::{FORMAT as FORMAT_VERSION, LINE as VERSION_LINE};
 pub use volume::{Description, Import, VolumeName};
 

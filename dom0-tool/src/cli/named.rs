@@ -16,6 +16,8 @@ pub const OF_TARGET: &[&str] = &[
     "authmin",
     "autoprune",
     "apdays",
+    "limit",
+    "retry",
 ];
 
 /// `[target NAME]` of the ini.

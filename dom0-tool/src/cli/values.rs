@@ -1,5 +1,6 @@
 //! Values of options that are neither names, sessions nor targets.
 
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
 use super::error::BadValue;
@@ -42,6 +43,30 @@ impl FromStr for Compression {
             ))),
             _ => Err(BadValue::new("use zstd, zstd:LEVEL or none")),
         }
+    }
+}
+
+/// `--limit`: bytes a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub NonZeroU64);
+
+impl FromStr for Rate {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let bad = || BadValue::new("give bytes a second, as in 500K, 2M or 1G; 1K is the least");
+        let units = [('K', 10), ('M', 20), ('G', 30)];
+        let unit = units
+            .into_iter()
+            .find_map(|(letter, bits)| Some((text.strip_suffix(letter)?, bits)));
+        let (digits, bits) = unit.unwrap_or((text, 0));
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(bad());
+        }
+        let bytes = digits.parse::<u64>().ok();
+        let bytes = bytes.and_then(|bytes| bytes.checked_mul(1 << bits));
+        let bytes = bytes.filter(|bytes| *bytes >= 1024).ok_or_else(bad)?;
+        NonZeroU64::new(bytes).map(Self).ok_or_else(bad)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The verbs of the store, spoken through the wire.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -90,7 +91,7 @@ impl Client {
         let (child, ends) = ChildProcess::start(launch)?;
         let child = Arc::new(child);
         let connection = Arc::new(Connection::new(launch.patience));
-        let (link, reader) = connect(ends, &connection, &child)?;
+        let (link, reader) = connect(ends, &connection, &child, launch.limit)?;
         let mut client = Self {
             link,
             child,
@@ -220,6 +221,7 @@ fn connect(
     ends: Ends,
     connection: &Arc<Connection>,
     child: &Arc<ChildProcess>,
+    limit: Option<NonZeroU64>,
 ) -> Result<(Arc<Link>, JoinHandle<()>), StoreError> {
     let input = Input::new(ends.from_child, connection.clone());
     let (shared, process) = (connection.clone(), child.clone());
@@ -229,7 +231,7 @@ fn connect(
         .map_err(|error| StoreError::new(StoreErrorKind::Died, None, error.to_string()))?;
     let link = Link {
         connection: connection.clone(),
-        output: Output::new(ends.to_child, connection.clone()),
+        output: Output::new(ends.to_child, connection.clone(), limit),
     };
     Ok((Arc::new(link), reader))
 }

@@ -8,6 +8,7 @@ use nacre_core::object_name::ObjectName;
 use nacre_wire::{Class, HelloReply, ListEntry};
 
 use super::launch::Patience;
+use super::vigil::{Clocks, Vigil};
 use crate::joints::{StoreError, StoreErrorKind};
 
 /// How a request ended.
@@ -86,11 +87,7 @@ pub(super) struct State {
     next_id: u32,
     puts: usize,
     requests: usize,
-    waiting: usize,
-    /// When something last came from the other side, or began to be waited for.
-    heard: Instant,
-    /// When an answer last came, or began to be waited for.
-    progressed: Instant,
+    vigil: Vigil,
     /// Why the connection ended.
     pub failed: Option<StoreError>,
 }
@@ -115,9 +112,7 @@ impl Connection {
                 next_id: 0,
                 puts: 0,
                 requests: 0,
-                waiting: 0,
-                heard: Instant::now(),
-                progressed: Instant::now(),
+                vigil: Vigil::new(Clocks::now()),
                 failed: None,
             }),
             changed: Condvar::new(),
@@ -242,26 +237,19 @@ impl Connection {
 
     /// The reason if the other side has been silent, or idle, for too long.
     pub(super) fn check_silence(&self) -> Result<(), StoreError> {
-        let state = self.lock();
-        if state.waiting == 0 {
-            return Ok(());
-        }
-        let (silent, idle) = (state.heard.elapsed(), state.progressed.elapsed());
-        let detail = if silent > self.patience.silence {
-            format!("nothing came for {} s", silent.as_secs())
-        } else if idle > self.patience.idling {
-            format!(
-                "it claims to be busy, but nothing came of it for {} s",
-                idle.as_secs()
-            )
-        } else {
-            return Ok(());
-        };
-        Err(StoreError::new(StoreErrorKind::TimedOut, None, detail))
+        let too_long = self.lock().vigil.check(Clocks::now(), self.patience);
+        too_long.map_or(Ok(()), |detail| {
+            Err(StoreError::new(StoreErrorKind::TimedOut, None, detail))
+        })
     }
 
     pub(super) fn mark_heard(&self) {
-        self.lock().heard = Instant::now();
+        self.lock().vigil.hear(Clocks::now());
+    }
+
+    /// We sent nothing for a while, on purpose.
+    pub(super) fn mark_pause(&self) {
+        self.lock().vigil.pause(Clocks::now());
     }
 }
 
@@ -338,20 +326,16 @@ impl State {
 
     /// From now on silence counts.
     pub(super) fn begin_wait(&mut self) {
-        self.waiting += 1;
-        if self.waiting == 1 {
-            self.heard = Instant::now();
-            self.progressed = self.heard;
-        }
+        self.vigil.begin(Clocks::now());
     }
 
     /// One waits less.
     pub(super) fn end_wait(&mut self) {
-        self.waiting = self.waiting.saturating_sub(1);
+        self.vigil.end();
     }
 
     pub(super) fn mark_progress(&mut self) {
-        self.progressed = Instant::now();
+        self.vigil.progress(Clocks::now());
     }
 
     /// Enters the final answer of a request.

@@ -1,6 +1,7 @@
 //! How a store is opened.
 
 use std::ffi::OsString;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub struct Launch {
     pub create: bool,
     /// When to give up.
     pub patience: Patience,
+    /// Bytes to send in a second, at most.
+    pub limit: Option<NonZeroU64>,
 }
 
 /// Starts the program and says hello.

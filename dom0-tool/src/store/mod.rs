@@ -14,6 +14,8 @@ mod output;
 mod put;
 mod reader;
 mod route;
+mod throttle;
+mod vigil;
 
 pub use client::Client;
 pub use launch::{Launch, Patience, Transport, find_helper, open, open_local};

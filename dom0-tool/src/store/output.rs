@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::connection::Connection;
 use super::convert::protocol;
 use super::input::tick;
+use super::throttle::Bucket;
+use super::vigil::Clocks;
 use crate::joints::{StoreError, StoreErrorKind};
 
 /// The child's stdin.
@@ -18,12 +21,19 @@ pub(super) struct Output {
     to_child: Mutex<Option<File>>,
     connection: Arc<Connection>,
     tick: Timespec,
+    limit: Option<Mutex<Bucket>>,
 }
 
 impl Output {
-    pub(super) fn new(to_child: File, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(
+        to_child: File,
+        connection: Arc<Connection>,
+        limit: Option<NonZeroU64>,
+    ) -> Self {
         let tick = tick(connection.patience.silence);
+        let bucket = |rate| Mutex::new(Bucket::new(rate, Clocks::now().awake));
         Self {
+            limit: limit.map(bucket),
             to_child: Mutex::new(Some(to_child)),
             connection,
             tick,
@@ -38,6 +48,7 @@ impl Output {
             .filter(|length| *length <= kind.max_body())
             .ok_or_else(|| protocol("a request is too long"))?;
         let header = FrameHeader { length, kind, id }.encode();
+        self.hold_back(header.len() + body.len())?;
         let mut to_child = self.to_child.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = match to_child.as_mut() {
             Some(to_child) => self.write(to_child, &header, body),
@@ -54,6 +65,28 @@ impl Output {
     /// Says that nothing will follow.
     pub(super) fn close(&self) {
         *self.to_child.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Waits until the limit allows so many bytes more. Others may send meanwhile; small requests count and do not wait, so that no question,
+    /// and no goodbye, stands behind data.
+    fn hold_back(&self, bytes: usize) -> Result<(), StoreError> {
+        let Some(bucket) = &self.limit else {
+            return Ok(());
+        };
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = bucket.take(bytes as u64, Clocks::now().awake);
+        drop(bucket);
+        if bytes <= SMALL {
+            return Ok(());
+        }
+        while !rest.is_zero() {
+            let some = rest.min(Duration::from_millis(200));
+            std::thread::sleep(some);
+            rest -= some;
+            self.connection.mark_pause();
+            self.connection.lock().check(None)?;
+        }
+        Ok(())
     }
 
     fn write(&self, to_child: &mut File, header: &[u8], body: &[u8]) -> io::Result<()> {
@@ -114,6 +147,9 @@ impl Output {
         }
     }
 }
+
+/// Longest frame that does not wait for the limit.
+const SMALL: usize = 256;
 
 /// While it exists, silence of the other side counts.
 struct Waiting<'a>(&'a Connection);

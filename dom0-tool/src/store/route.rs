@@ -1,6 +1,7 @@
 //! The ways from this machine to a place, one constructor for each kind of target.
 
 use std::ffi::OsString;
+use std::num::NonZeroU64;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,8 @@ pub struct Route {
     pub ssh_options: Vec<OsString>,
     /// When to give up.
     pub patience: Patience,
+    /// Bytes to send in a second, at most (`--limit`).
+    pub limit: Option<NonZeroU64>,
 }
 
 impl Default for Route {
@@ -43,6 +46,7 @@ impl Default for Route {
             qrexec_options: QREXEC_OPTIONS.map(OsString::from).into(),
             ssh_options: Vec::new(),
             patience: Patience::default(),
+            limit: None,
         }
     }
 }
@@ -106,6 +110,7 @@ impl Route {
             locator,
             create,
             patience: self.patience,
+            limit: self.limit,
         })
     }
 
@@ -131,6 +136,7 @@ impl Route {
             locator,
             create,
             patience: self.patience,
+            limit: self.limit,
         }
     }
 }

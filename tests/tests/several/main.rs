@@ -3,5 +3,6 @@
 
 mod catching_up;
 mod named;
+mod retrying;
 mod room;
 mod status;

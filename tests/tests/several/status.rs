@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use nacre_tests::mounts::{FileSystem, Mounted};
+use nacre_tests::skip;
 use serde_json::Value;
 
 use crate::room::Room;
@@ -92,4 +94,24 @@ fn a_memory_that_cannot_be_read_is_none_and_is_written_anew() {
     assert_eq!(room.status("volume", &[]).len(), 0);
     room.done(&["list"]);
     assert_eq!(room.status("volume", &[]).len(), 1);
+}
+
+#[test]
+fn what_a_store_cannot_promise_is_in_the_status() {
+    let test = "what_a_store_cannot_promise_is_in_the_status";
+    let disk = match Mounted::new(FileSystem::ExfatFuse, 64) {
+        Ok(disk) => disk,
+        Err(why) => skip!(test, "{why}"),
+    };
+    let room = Room::new("dest = disk");
+    let ini = fs::read_to_string(room.desk.path("nacre.ini")).unwrap();
+    let archive = disk.path().join("archive");
+    let section = format!("[target disk]\ndest = file:{}\n", archive.display());
+    fs::write(room.desk.path("nacre.ini"), ini + &section).unwrap();
+    room.done(&["arch-init"]);
+    assert_eq!(room.send_image(&[]).code, 0);
+    let target = &room.status("target", &["--dest=disk"])[0];
+    assert_eq!(target["warnings"], serde_json::json!(["single-writer"]));
+    let text = room.done(&["status", "--dest=disk"]);
+    assert!(text.contains("only one machine at a time"), "{text}");
 }

@@ -27,6 +27,8 @@ pub struct TargetStatus {
     pub place: String,
     /// When it was last opened: how old all of this is.
     pub seen: Option<i64>,
+    /// What the store cannot promise, each in a word.
+    pub warnings: Vec<String>,
     /// What failed there last, unless it has worked since.
     pub failure: Option<Failure>,
     /// Its volumes: those never backed up first, then those whose backup is the oldest.
@@ -103,6 +105,7 @@ fn target(world: &World<'_>, record: Record, wanted: &Wanted) -> TargetStatus {
         title: record.name.unwrap_or_else(|| record.target.clone()),
         place: record.target,
         seen: record.seen,
+        warnings: record.warnings,
         failure: record.failure,
         volumes,
     }

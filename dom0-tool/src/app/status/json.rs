@@ -26,6 +26,7 @@ fn of_target(now: i64, target: &TargetStatus) -> Value {
         "place": target.place,
         "now": now,
         "seen": target.seen,
+        "warnings": target.warnings,
         "failure": target.failure.as_ref().map(failure),
     })
 }

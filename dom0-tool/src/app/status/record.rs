@@ -15,6 +15,11 @@ use crate::app::world::World;
 use crate::archive::{Archive, Error, Result};
 use crate::joints::StateDir;
 
+/// The store cannot force what it is given to its disk.
+pub const UNSYNCED: &str = "unsynced";
+/// The store cannot keep two machines' writers apart.
+pub const SINGLE_WRITER: &str = "single-writer";
+
 /// Bytes of such a file, at most: some thousand volumes.
 const LARGEST: usize = 4 << 20;
 /// Characters of an error that are kept.
@@ -32,6 +37,8 @@ pub struct Record {
     pub archive: Option<String>,
     /// When it was last opened, in seconds since 1970.
     pub seen: Option<i64>,
+    /// What the store cannot promise, each in a word.
+    pub warnings: Vec<String>,
     /// What failed there last, unless it has worked since.
     pub failure: Option<Failure>,
     /// The volumes, by name.
@@ -147,6 +154,13 @@ impl Record {
             self.volumes.clear();
         }
         self.archive = Some(id);
+        let hazards = archive.store().hazards();
+        let all = [
+            (hazards.unsynced, UNSYNCED),
+            (hazards.single_writer, SINGLE_WRITER),
+        ];
+        let here = all.into_iter().filter(|(holds, _)| *holds);
+        self.warnings = here.map(|(_, word)| word.to_owned()).collect();
         self.seen = Some(now);
         if run.begun.is_some() {
             self.failure = None;

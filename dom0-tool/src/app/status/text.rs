@@ -2,7 +2,7 @@
 
 use super::collect::{Status, TargetStatus, VolumeStatus};
 use super::outstanding::Outstanding;
-use super::record::Failure;
+use super::record::{Failure, SINGLE_WRITER, UNSYNCED};
 use crate::app::world::{World, civil};
 use crate::joints::sanitise::sanitise;
 use crate::report::{Align, Table, text};
@@ -24,6 +24,8 @@ fn of_target(world: &World<'_>, now: i64, target: &TargetStatus) -> String {
     if let Some(failure) = &target.failure {
         lines.push(format!("  FAILED {}", told(world, now, failure)));
     }
+    let warnings = target.warnings.iter();
+    lines.extend(warnings.map(|warning| format!("  {}", in_words(warning))));
     for volume in &target.volumes {
         if let Some(failure) = &volume.failure {
             let why = told(world, now, failure);
@@ -60,6 +62,14 @@ fn head(now: i64, target: &TargetStatus) -> String {
         format!(" ({})", clean(&target.place))
     };
     format!("{}{place}: {known}", clean(&target.title))
+}
+
+fn in_words(warning: &str) -> String {
+    match warning {
+        UNSYNCED => "a power cut over there may take what was stored last".to_owned(),
+        SINGLE_WRITER => "only one machine at a time may write to it".to_owned(),
+        other => clean(other),
+    }
 }
 
 fn told(world: &World<'_>, now: i64, failure: &Failure) -> String {

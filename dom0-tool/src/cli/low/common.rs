@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 
 use crate::cli::target::{BlockPort, Target};
-use crate::cli::values::Remember;
+use crate::cli::values::{Rate, Remember};
 
 /// Where the archive is, and how the program talks.
 #[derive(Debug, Args)]
@@ -34,6 +34,12 @@ pub struct Place {
     /// The disk to attach for qubes-usb://, as `qvm-block` names it; only where it is not known [default: the one used before, else the only one]
     #[arg(long, value_name = "QUBE:DEVICE", help_heading = "Archive")]
     pub usb_device: Option<BlockPort>,
+    /// Send at most so many bytes a second: 500K, 2M, 1G
+    #[arg(long, value_name = "RATE", help_heading = "Archive")]
+    pub limit: Option<Rate>,
+    /// Where the target cannot be reached, try again so many times in a row; `send` goes on so after a connection that broke, and sends nothing again that was committed [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Archive")]
+    pub retry: Option<u32>,
     /// Folder for what this machine remembers of archives [default: /var/lib/nacre]
     #[arg(long, value_name = "DIR", help_heading = "Archive")]
     pub meta_dir: Option<PathBuf>,

@@ -11,7 +11,7 @@ mod session;
 mod status;
 
 use std::ffi::OsString;
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroU64};
 use std::path::PathBuf;
 
 pub use local::{Diff, Goal, Monitor, SnapshotUse};
@@ -61,6 +61,10 @@ pub struct Common {
     pub qubes_options: Vec<OsString>,
     /// `--usb-device`: the block device that is to be attached for qubes-usb://.
     pub usb_device: Option<BlockPort>,
+    /// `--limit`: bytes to send in a second, at most.
+    pub limit: Option<NonZeroU64>,
+    /// `--retry`: how often in a row a broken connection is made anew.
+    pub retry: u32,
     /// `--meta-dir`, if it was given.
     pub meta_dir: Option<PathBuf>,
     /// `--passcmd`: a command for `sh -c` that prints the passphrase.
