@@ -198,3 +198,25 @@ fn a_clone_of_the_snapshot_is_restored_and_the_snapshot_stays_as_it_is() {
     assert_eq!(refusal.kind, SourceErrorKind::NotFound);
     assert_eq!(content("vm-clone-private")[0], 1);
 }
+
+/// A thin volume that was made smaller keeps the blocks behind its end: a clone that grows again must not show them.
+#[test]
+#[ignore = "started by thin_pools_in_a_real_kernel"]
+fn a_clone_that_grows_shows_nothing_older_than_its_snapshot() {
+    make_volume("vm-regrown-private", 16);
+    write("vm-regrown-private", 0, &vec![5; 16 << 20]);
+    run("lvresize -q --force -L 4M qubes_dom0/vm-regrown-private");
+    let seen = seen_by(0x39);
+    let identity = seen.session("vm-regrown-private");
+    let start = GoalStart::Snapshot(identity);
+    let goal = seen
+        .pool
+        .goal("vm-regrown-private", 12 * MIB + 512, &start)
+        .unwrap();
+    assert!(!goal.starts_empty());
+    goal.finish().unwrap();
+    let now = content("vm-regrown-private");
+    assert_eq!(now.len() as u64, 16 * MIB, "whole extents");
+    assert!(now[..4 << 20].iter().all(|byte| *byte == 5));
+    assert!(now[4 << 20..].iter().all(|byte| *byte == 0));
+}

@@ -8,6 +8,7 @@
 
 mod bench;
 mod delta;
+mod full;
 mod goals;
 mod lab;
 mod metadata;

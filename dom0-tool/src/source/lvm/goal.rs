@@ -117,10 +117,16 @@ impl LvmGoal {
             // Nothing to remove if it fails.
             done: in_place,
         };
-        if !starts_empty {
-            goal.resize()?;
-        }
+        let had = if starts_empty { 0 } else { goal.resize()? };
         goal.open()?;
+        if !in_place && !starts_empty {
+            // A volume that was made smaller keeps its blocks behind the end, and shows them again when it grows (lvresize discards nothing): what
+            // the snapshot did not have reads as zeros, or a restore of the difference only would take it for content.
+            goal.zero(VolumeRange {
+                start: had.min(goal.room),
+                end: goal.room,
+            })?;
+        }
         Ok(goal)
     }
 
@@ -135,19 +141,20 @@ impl LvmGoal {
         Ok(())
     }
 
-    /// Gives a clone, or the volume itself, the size that is restored.
-    fn resize(&self) -> Result<(), SourceError> {
+    /// Gives a clone, or the volume itself, the size that is restored. Returns the size it had.
+    fn resize(&self) -> Result<u64, SourceError> {
         let listing = Listing::read(&self.thin.group, &self.thin.pool)?;
         let now = listing.volume(&self.written).map_or(0, Volume::size);
         let extent = listing.extent();
         let wanted = self.size.div_ceil(extent).saturating_mul(extent);
         if now == wanted {
-            return Ok(());
+            return Ok(now);
         }
         let bytes = format!("{wanted}b");
         let path = self.thin.path(&self.written);
         let how = ["--force", "--size", &bytes, &path];
-        lvm(&path, "lvresize", &how)
+        lvm(&path, "lvresize", &how)?;
+        Ok(now)
     }
 
     fn place(&self) -> String {
