@@ -7,8 +7,10 @@
 
 mod browse;
 mod cut_short;
+mod every_setting;
 mod fresh;
 mod machine;
 mod past;
 mod refusals;
+mod round_trip;
 mod single;

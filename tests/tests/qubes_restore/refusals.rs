@@ -231,3 +231,29 @@ fn where_qubesd_is_not_asked_directly_its_import_service_takes_the_content() {
         ended.err
     );
 }
+
+#[test]
+fn what_the_backup_could_not_read_is_named_and_nothing_here_is_taken_away_for_it() {
+    let mut past = Past::new(R43);
+    let vault = past.settings.qubes.get_mut("vault").unwrap();
+    vault.tags.clear();
+    vault.unread.insert("tags".to_owned());
+    past.store();
+    let mut world = newer();
+    let here = world.add("vault", "AppVM", Some("debian-13"), "red");
+    here.tags.insert("of-mine".to_owned());
+    here.volumes.get_mut("private").unwrap().revisions_to_keep = 0;
+    let machine = Machine::new(world);
+    let ended = machine.run(&past.desk, &["restore", "vault", "--force"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let line = "vault: tags: the backup could not read them.";
+    assert!(ended.err.contains(line), "{}", ended.err);
+    let gone = "vault: its private volume keeps no revisions (revisions_to_keep 0)";
+    assert!(ended.err.contains(gone), "{}", ended.err);
+    assert!(
+        machine.system().qubes["vault"]
+            .settings
+            .tags
+            .contains("of-mine")
+    );
+}

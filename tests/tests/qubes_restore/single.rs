@@ -89,6 +89,9 @@ fn a_qube_that_is_here_is_overwritten_after_a_yes_only_and_then_is_as_it_was() {
     assert_eq!(machine.system().qubes["work"].settings, before);
 
     // What is there before stays as a revision.
+    let plan = machine.run(&past.desk, &["restore", "work", "--dry-run"]);
+    let stays = "work: what its private volume holds now stays as a revision (qvm-volume revert work:private)";
+    assert!(plan.err.contains(stays), "{}", plan.err);
     let first = machine.run(&past.desk, &["restore", "work", "--data-only", "--force"]);
     assert_eq!(first.code, 0, "{first:?}");
     let kept = machine.system().qubes["work"].settings.clone();

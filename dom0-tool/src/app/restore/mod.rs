@@ -107,7 +107,7 @@ fn may_overwrite(world: &World<'_>, plan: &mut Plan, wanted: &Restore) -> Result
         RestorePart::Data => "volumes",
     };
     let question = format!(
-        "{} here already: {list}. Overwrite their {part}? The volumes as they are stay as revisions.",
+        "{} here already: {list}. Overwrite their {part}?",
         text::count(there.len(), "qube is", "qubes are")
     );
     let answer = match world.prompt.confirm(&question) {
@@ -190,6 +190,12 @@ fn exit(plan: &Plan, ends: &[QubeEnd], failed: Option<Error>) -> Exit {
         (true, 1..) => Exit::Done,
         (_, 0) => Exit::Nothing,
         _ => Exit::Part,
+    };
+    let stopped = ends.iter().any(|end| end.ended == Ended::Stopped);
+    let own = if stopped {
+        own.and(Exit::Interrupted)
+    } else {
+        own
     };
     match failed.as_ref().map(exit_of) {
         None | Some(Exit::Nothing) => own,

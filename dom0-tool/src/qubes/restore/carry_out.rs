@@ -124,7 +124,7 @@ impl<'a> Running<'a> {
         for step in steps {
             match step.carry_out(registry, &self.plan.name) {
                 Ok(()) => self.took(step),
-                Err(error) if is_needed(step) || is_gone(&error) => {
+                Err(error) if is_needed(step) || is_gone(step, &error) => {
                     self.ended = Some(Ended::Failed(error.to_string()));
                     return;
                 }
@@ -235,8 +235,11 @@ fn is_needed(step: &Step) -> bool {
     }
 }
 
-/// qubesd itself does not answer any more, or the qube is gone.
-fn is_gone(error: &RegistryError) -> bool {
-    use RegistryErrorKind::{NoQube, TimedOut, Unreachable};
-    matches!(error.kind, NoQube | TimedOut | Unreachable)
+/// qubesd itself does not answer any more, or the qube is gone. Of a step that names another qube, that one may be meant.
+fn is_gone(step: &Step, error: &RegistryError) -> bool {
+    match error.kind {
+        RegistryErrorKind::TimedOut | RegistryErrorKind::Unreachable => true,
+        RegistryErrorKind::NoQube => !matches!(step, Step::Assign(_) | Step::SetProperty(..)),
+        _ => false,
+    }
 }

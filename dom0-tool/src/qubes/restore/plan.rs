@@ -176,6 +176,7 @@ fn one(
     };
     if view.wish.what != What::Settings {
         qube.take_contents(saved);
+        qube.tell_fate(view);
     }
     qube.steps.end.extend(unmarks());
     qube
@@ -194,6 +195,27 @@ fn only_marks() -> Settled {
 }
 
 impl QubePlan {
+    /// Of volumes that are replaced: whether what they hold now can be had back.
+    fn tell_fate(&mut self, view: &View<'_>) {
+        let Some(here) = view.present.system.qubes.get(&self.name) else {
+            return;
+        };
+        let replaced = here.volumes.iter();
+        for volume in replaced.filter(|volume| self.contents.contains_key(&volume.name)) {
+            self.remarks.push(if volume.revisions > 0 {
+                format!(
+                    "what its {0} volume holds now stays as a revision (qvm-volume revert {1}:{0})",
+                    volume.name, self.name
+                )
+            } else {
+                format!(
+                    "its {} volume keeps no revisions (revisions_to_keep {}), so what it holds now is gone when the new content is in place",
+                    volume.name, volume.revisions
+                )
+            });
+        }
+    }
+
     fn take_contents(&mut self, saved: &SavedQube) {
         let own = own_volumes(&self.class);
         for (volume, content) in &saved.contents {

@@ -361,8 +361,9 @@ impl Settling<'_> {
                 let what = format!("revisions_to_keep of volume {name}");
                 self.cannot(what, "this release cannot write to volumes in place");
             } else {
+                // Only when the new content is in place, or the old one would not be kept.
                 let step = Step::SetRevisions(name.clone(), volume.revisions.clamp(-1, 1000));
-                self.settled.steps.links.push(step);
+                self.settled.steps.end.push(step);
             }
         }
     }
