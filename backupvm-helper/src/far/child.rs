@@ -196,11 +196,11 @@ fn keep_some(stderr: &mut File, said: &mut Vec<u8>) -> bool {
     }
 }
 
-/// What ssh said, on one line. The client makes it harmless.
+/// What ssh said, on one line and without the last full stop: a sentence goes on behind it. The client makes it harmless.
 fn words(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let words: Vec<_> = text.split_whitespace().collect();
-    let words: Vec<char> = words.join(" ").chars().collect();
+    let words: Vec<char> = words.join(" ").trim_end_matches('.').chars().collect();
     // ssh says last what made it give up; a banner comes before.
     let start = words.len().saturating_sub(WORDS_SHOWN);
     words.get(start..).unwrap_or(&[]).iter().collect()

@@ -16,7 +16,9 @@ use std::fs;
 use std::path::Path;
 
 use nacre_tests::desk::{Desk, Ended};
+use nacre_tests::helper_program;
 use nacre_tests::lab_image::Random;
+use nacre_tests::sshd::Sshd;
 
 /// The size of a chunk.
 const CHUNK: usize = 128 << 10;
@@ -33,6 +35,30 @@ fn desk_with_archive() -> Desk {
     let desk = Desk::new();
     desk.done(&["arch-init"]);
     desk
+}
+
+/// The desk's commands reach the archive as a folder of this machine: that is quicker than a login for each.
+fn look_directly(desk: &Desk, store: &Path) {
+    let locator = format!("directory {}", store.display());
+    desk.link(
+        "never",
+        &locator,
+        &helper_program(),
+        &["serve", "--base", "/"],
+    );
+}
+
+/// The desk's commands reach the archive as one of an ssh host, with more options for ssh.
+fn go_by_ssh(desk: &Desk, server: &Sshd, more: &[&str], store: &Path) {
+    let mut arguments = vec!["serve".to_owned(), "--ssh".to_owned()];
+    let options = server.options();
+    let options = options.iter().map(|option| option.to_str().unwrap());
+    for option in options.chain(more.iter().copied()) {
+        arguments.extend(["--ssh-option".to_owned(), option.to_owned()]);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let locator = format!("ssh {} {}", server.host(), store.display());
+    desk.link("never", &locator, &helper_program(), &arguments);
 }
 
 /// Bytes that do not compress, another half of them in every call.
