@@ -175,10 +175,12 @@ fn write_configuration(folder: &Path, port: u16, offers: Offers) -> std::io::Res
         }
         _ => "Subsystem sftp /usr/lib/openssh/sftp-server\n".into(),
     };
+    // Another home folder, so that what a developer's shell does at a login is not part of the test: it may take long, and may take locks
+    // that stay for ever where it is killed.
     let server = format!(
         "ListenAddress 127.0.0.1\nPort {port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/authorized\nPidFile none\n\
          UsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-         MaxStartups 200\nMaxSessions 200\nSetEnv PATH={at}/bin:/usr/bin:/bin\n{subsystem}"
+         MaxStartups 200\nMaxSessions 200\nSetEnv PATH={at}/bin:/usr/bin:/bin HOME={at}\n{subsystem}"
     );
     fs::write(folder.join("sshd_config"), server)?;
     let key = fs::read_to_string(folder.join("host.pub"))?;
