@@ -179,6 +179,14 @@ fn in_force(
     allow_rollback: bool,
 ) -> Result<Unlocked> {
     let named = (head.header_generation, head.header_hash);
+    if opened.description().generation < named.0
+        && !allow_rollback
+        && candidates.named(named.0, named.1, &opened).is_some()
+    {
+        // Older headers lie about while a change of keys is under way, and for ever where nothing is deleted. The master that they wrap is
+        // the same, but whoever changed the keys did not want it to be found by this one.
+        return Err(removed_key());
+    }
     if let Some(header) = candidates.named(named.0, named.1, &opened) {
         let taken = opened.taken();
         return Ok(header.above(taken));
@@ -531,6 +539,13 @@ pub(super) fn rolled_back(sentence: String) -> Error {
                  `--force-allow-rollback`."
             .to_owned(),
     }
+}
+
+fn removed_key() -> Error {
+    Error::refused(
+        "this key was removed from the archive, or changed: it opens nothing but an older header that the store still has",
+        "Use one of the archive's present keys.",
+    )
 }
 
 fn stale_header() -> Error {
