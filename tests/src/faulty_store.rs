@@ -9,11 +9,12 @@ use nacre::joints::{
 };
 use nacre_core::object_name::{ObjectClass, ObjectName};
 
+use crate::crash_log::CrashLog;
 use crate::memory_store::{Answered, MemoryStore, Objects};
 
 /// A change since the last barrier, of which a power cut may leave anything.
 #[derive(Clone, Debug)]
-enum Change {
+pub(crate) enum Change {
     Put(ObjectName, Arc<Vec<u8>>),
     Delete(ObjectName),
     Punch(ObjectName, ByteRange),
@@ -40,6 +41,7 @@ enum Change {
 pub struct FaultyStore {
     live: MemoryStore,
     state: Arc<Mutex<State>>,
+    log: Option<CrashLog>,
 }
 
 struct State {
@@ -67,6 +69,16 @@ impl FaultyStore {
                 crashed: false,
                 failures: BTreeMap::new(),
             })),
+            log: None,
+        }
+    }
+
+    /// Everything that happens to it is written down.
+    #[must_use]
+    pub fn recorded_by(self, log: &CrashLog) -> Self {
+        Self {
+            log: Some(log.clone()),
+            ..self
         }
     }
 
@@ -144,6 +156,9 @@ impl FaultyStore {
         let mut state = self.state();
         let step = state.begin(object)?;
         let (answer, changes) = act(&self.live)?;
+        if let Some(log) = &self.log {
+            log.changed(&changes);
+        }
         state.journal.extend(changes);
         state.end(step)?;
         Ok(answer)
@@ -177,21 +192,30 @@ fn dead() -> StoreError {
 }
 
 /// What becomes of a change.
-#[derive(Clone, Copy)]
-enum Fate {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
     Dropped,
     Kept,
+    /// In any way.
     Torn,
+    /// The name is there, and no byte.
+    Empty,
+    /// It ends somewhere.
+    Short,
+    /// As long as it was, and nothing but zeros.
+    Blank,
+    /// Some sectors are zeros.
+    Holes,
 }
 
-fn apply(objects: &mut Objects, change: &Change, fate: Fate, random: &mut Random) {
+pub(crate) fn apply(objects: &mut Objects, change: &Change, fate: Fate, random: &mut Random) {
     match (change, fate) {
         (_, Fate::Dropped) => {}
         (Change::Put(name, bytes), Fate::Kept) => {
             objects.insert(*name, bytes.clone());
         }
-        (Change::Put(name, bytes), Fate::Torn) => {
-            objects.insert(*name, Arc::new(random.tear(bytes)));
+        (Change::Put(name, bytes), fate) => {
+            objects.insert(*name, Arc::new(random.tear(bytes, fate)));
         }
         (Change::Delete(name), _) => {
             objects.remove(name);
@@ -206,7 +230,7 @@ fn apply(objects: &mut Objects, change: &Change, fate: Fate, random: &mut Random
 }
 
 /// Small, seeded, and the same for ever (SplitMix64).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -223,13 +247,13 @@ impl Random {
         usize::try_from(self.next() % limit).unwrap_or(0)
     }
 
-    fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
     }
 
-    fn fate(&mut self) -> Fate {
+    pub(crate) fn fate(&mut self) -> Fate {
         match self.below(5) {
             0 | 1 => Fate::Dropped,
             2 | 3 => Fate::Kept,
@@ -238,15 +262,19 @@ impl Random {
     }
 
     /// A file whose blocks did not all reach the disk: cut short, or with sectors of zeros.
-    fn tear(&mut self, bytes: &[u8]) -> Vec<u8> {
+    fn tear(&mut self, bytes: &[u8], fate: Fate) -> Vec<u8> {
         const SECTOR: usize = 512;
         let mut torn = bytes.to_vec();
-        if self.below(2) == 0 {
-            torn.truncate(self.below(bytes.len()));
-        } else {
-            for sector in torn.chunks_mut(SECTOR) {
-                if self.below(3) == 0 {
-                    sector.fill(0);
+        match fate {
+            Fate::Empty => torn.clear(),
+            Fate::Blank => torn.fill(0),
+            Fate::Torn if self.below(2) == 0 => torn.truncate(self.below(bytes.len())),
+            Fate::Short => torn.truncate(self.below(bytes.len())),
+            _ => {
+                for sector in torn.chunks_mut(SECTOR) {
+                    if self.below(3) == 0 {
+                        sector.fill(0);
+                    }
                 }
             }
         }
@@ -345,6 +373,9 @@ impl Store for FaultyStore {
         let mut state = self.state();
         let step = state.begin(None)?;
         state.end(step)?;
+        if let Some(log) = &self.log {
+            log.barrier();
+        }
         state.durable = self.live.lock().clone();
         state.journal.clear();
         Ok(())

@@ -1,6 +1,7 @@
 //! The doubles of the joints, for every test that crosses a crate.
 
 pub mod conformance;
+mod crash_log;
 pub mod desk;
 pub mod emergency;
 mod faulty_store;
@@ -18,10 +19,12 @@ pub mod qubes_world;
 pub mod qubesd;
 mod recording_monitor;
 mod recording_store;
+mod recount;
 mod simulated_clock;
 mod skip;
 pub mod sshd;
 
+pub use crash_log::{CrashLog, Cut, Cuts};
 pub use faulty_store::FaultyStore;
 pub use helper::{helper_program, open_helper, open_helper_with};
 pub use lab_kernel::{INSIDE as INSIDE_LAB_KERNEL, LabKernel};
@@ -32,5 +35,6 @@ pub use memory_store::MemoryStore;
 pub use program::nacre_program;
 pub use recording_monitor::{RecordingMonitor, Said};
 pub use recording_store::{Call, Latency, Record, RecordingStore};
+pub use recount::recount;
 pub use simulated_clock::SimulatedClock;
 pub use skip::{SKIP_LOG, skip};

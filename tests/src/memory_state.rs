@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nacre::joints::{StateDir, StateError, StateErrorKind, StateLock};
 
+use crate::crash_log::CrashLog;
+
 /// What a power cut did with the write it fell into: both are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastWrite {
@@ -20,6 +22,7 @@ pub enum LastWrite {
 #[derive(Clone, Debug, Default)]
 pub struct MemoryState {
     inner: Arc<Mutex<Inner>>,
+    log: Option<CrashLog>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +65,29 @@ impl MemoryState {
                 durable,
                 ..Inner::default()
             })),
+            log: None,
         }
+    }
+
+    /// Everything that happens to it is written down.
+    #[must_use]
+    pub fn recorded_by(self, log: &CrashLog) -> Self {
+        Self {
+            log: Some(log.clone()),
+            ..self
+        }
+    }
+
+    /// A directory that holds these files.
+    pub fn holding(files: BTreeMap<String, Vec<u8>>) -> Self {
+        let state = Self::new();
+        state.inner().durable = files;
+        state
+    }
+
+    /// All files.
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.inner().durable.clone()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -72,8 +97,14 @@ impl MemoryState {
     fn change(&self, name: &str, content: Option<Vec<u8>>) -> Result<(), StateError> {
         let mut inner = self.inner();
         inner.step(name)?;
+        if let Some(log) = &self.log {
+            log.renamed(name, content.as_deref());
+        }
         inner.open = Some((name.to_owned(), content));
         inner.step(name)?;
+        if let Some(log) = &self.log {
+            log.synced();
+        }
         if let Some((name, content)) = inner.open.take() {
             set(&mut inner.durable, name, content);
         }

@@ -5,9 +5,6 @@
     reason = "in a test, a panic is how a surprise is reported"
 )]
 
-#[path = "pruning/recount.rs"]
-mod recount;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,7 +17,7 @@ use nacre_core::node::ChunkEntry;
 use nacre_core::place::{Root, TreeKind};
 use nacre_core::tree::Walk;
 use nacre_tests::lab_image::Random;
-use nacre_tests::{MemoryArchive, MemoryPool, RecordingMonitor};
+use nacre_tests::{MemoryArchive, MemoryPool, RecordingMonitor, recount};
 
 const CHUNK: usize = 64 << 10;
 const BLOCK: usize = 4096;
@@ -367,12 +364,12 @@ impl Model {
                 self.desk
                     .archive
                     .send(vec![Box::new(taken)], &options(), &stop);
-                recount::recount(&self.desk.archive.open());
+                recount(&self.desk.archive.open());
             }
             8..10 if size > 0 => {
                 let at = self.random.index(size);
                 self.desk.broken(at);
-                recount::recount(&self.desk.archive.open());
+                recount(&self.desk.archive.open());
             }
             _ => {}
         }
@@ -380,7 +377,7 @@ impl Model {
 
     fn send(&mut self) {
         let (report, _) = self.desk.send();
-        recount::recount(&self.desk.archive.open());
+        recount(&self.desk.archive.open());
         let now = self.desk.pool.content("v");
         let read = self.desk.archive.sessions_of("v");
         if let Some((seq, _)) = report.session {

@@ -120,6 +120,12 @@ pub fn free(world: &World<'_>, archive: &mut Archive) -> Result<()> {
         ));
         tell(world, &compacted.freed);
     }
+    if compacted.damaged > 0 {
+        world.monitor().warning(&format!(
+            "{} lost or damaged, and stays as it is. `nacre arch-check` shows what that means, with `--repair` it mends what can be mended.",
+            text::count(compacted.damaged, "sparse or small pack is", "sparse or small packs are"),
+        ));
+    }
     if compacted.no_room {
         world.monitor().warning(
             "The store has too little room to put all sparse packs together. \

@@ -47,6 +47,8 @@ pub struct Compacted {
     pub freed: Freed,
     /// Whether some groups were left because the store has too little room to copy them.
     pub no_room: bool,
+    /// Packs that were left as they are because they are lost or damaged.
+    pub damaged: usize,
 }
 
 impl Archive {
@@ -138,9 +140,9 @@ impl Archive {
                 done.no_room = true;
                 continue;
             }
-            done.copied += self.relocate(group, clock)?;
-            done.packs += 1;
-            add(&mut done.freed, self.free()?);
+            if self.relocate(group, clock, &mut done)? {
+                add(&mut done.freed, self.free()?);
+            }
         }
         Ok(done)
     }
@@ -160,8 +162,14 @@ impl Archive {
         }
     }
 
-    /// Copies what lives in some packs into a new one. The answer is the number of bytes copied.
-    fn relocate(&mut self, group: &[Alias], clock: &dyn Clock) -> Result<u64> {
+    /// Copies what lives in some packs into a new one. Damaged ones are left where they are: others must not wait for them. Returns whether
+    /// anything was copied.
+    fn relocate(
+        &mut self,
+        group: &[Alias],
+        clock: &dyn Clock,
+        done: &mut Compacted,
+    ) -> Result<bool> {
         let nodes = self.nodes();
         let sealer = self.sealer();
         let mut entropy = (self.entropy)();
@@ -173,15 +181,22 @@ impl Archive {
             .map(|(alias, record)| Ok((alias, record?)))
             .collect::<Result<_>>()?;
         let Some(kind) = records.first().map(|(_, record)| record.kind) else {
-            return Ok(0);
+            return Ok(false);
         };
+        let mut left = 0;
         let name = PackName(draw(entropy.as_mut()));
         let writer = PackWriter::new(alias, name, kind, sealer.key_generation());
         let mut relocation = Relocation::new(writer);
         let sources = records.iter().flat_map(|(_, record)| &record.sources);
         nodes.load_packs(&sources.copied().collect())?;
         for (alias, record) in &records {
-            let directory = self.directory(record)?;
+            let directory = match self.directory(record) {
+                Err(error) if error.is_damage() => {
+                    left += 1;
+                    continue;
+                }
+                directory => directory?,
+            };
             let mut sources = Vec::new();
             for source in &record.sources {
                 let moved = nodes.pack_record(*source)?;
@@ -191,18 +206,20 @@ impl Archive {
                 .add(*alias, record, &directory, sources)
                 .map_err(Error::damaged(ObjectName::Pack(record.name)))?;
         }
+        done.damaged += left;
+        if left > 0 && records.len() - left < 2 {
+            return Ok(false);
+        }
         let relocated = relocation.finish(&sealer, &mut self.index_encoder(), entropy.as_mut());
         self.copy(&relocated)?;
-        let copied = relocated
-            .ranges
-            .iter()
-            .map(|range| u64::from(range.length))
-            .sum();
+        let lengths = relocated.ranges.iter().map(|range| u64::from(range.length));
+        done.copied += lengths.sum::<u64>();
+        done.packs += 1;
         let mut commit = self.begin_commit(Alias(alias.0 + 1));
         commit.set_packs(relocated.records);
         commit.give_away(relocated.freed.into_iter().map(|(alias, _)| alias));
         commit.finish(clock)?;
-        Ok(copied)
+        Ok(true)
     }
 
     fn copy(&self, relocated: &Relocated) -> Result<()> {

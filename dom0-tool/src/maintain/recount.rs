@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nacre_core::counters::Counters;
 use nacre_core::ids::{Alias, SessionSeq};
 use nacre_core::node::{ChunkEntry, RecordEntry};
-use nacre_core::pack::{DirectoryEntry, PackRecord, PackState};
+use nacre_core::pack::{DirectoryEntry, PackKind, PackRecord, PackState};
 use nacre_core::place::{Place, Root, TreeKind};
 use nacre_core::tree::{Compare, Diff, RecordTree};
 
@@ -298,6 +298,14 @@ fn compare_pack(
             Err(error) if error.is_damage() && hurt => {
                 let mut right = record.clone();
                 right.dead = nacre_core::ranges::RangeSet::default();
+                books.packs.insert(alias, right);
+            }
+            // Nothing is needed of it, wherever its items are: it can be given up.
+            Err(error)
+                if error.is_damage() && needed.is_empty() && record.kind == PackKind::Data =>
+            {
+                let mut right = record.clone();
+                right.dead.insert(0, record.size.saturating_sub(record.own));
                 books.packs.insert(alias, right);
             }
             Err(error) if error.is_damage() => {}

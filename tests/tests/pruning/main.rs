@@ -5,9 +5,7 @@
     reason = "in a test, a panic is how a surprise is reported"
 )]
 
-mod crashes;
 mod growth;
-mod recount;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,10 +17,9 @@ use nacre::backup::SendOptions;
 use nacre::joints::{Capabilities, FrozenVolume, Store};
 use nacre_core::ids::SessionSeq;
 use nacre_core::object_name::{ObjectClass, ObjectName};
-use nacre_core::pack::{MovePolicy, PackKind};
+use nacre_core::pack::{MovePolicy, PackKind, PackState};
 use nacre_tests::lab_image::Random;
-use nacre_tests::{Call, MemoryArchive, MemoryPool, MemoryStore};
-use recount::recount;
+use nacre_tests::{Call, MemoryArchive, MemoryPool, MemoryStore, recount};
 
 const CHUNK: usize = 64 << 10;
 const VOLUMES: [&str; 3] = ["a", "b", "c"];
@@ -383,4 +380,33 @@ fn compaction_makes_room_without_sending_data_and_only_where_there_is_room() {
     assert_eq!(left.iter().count(), 1);
     let content = desk.archive.sessions_of("a");
     assert!(content[0].2 == desk.pool.content("a"));
+}
+
+#[test]
+fn a_lost_pack_does_not_hold_up_what_is_put_together() {
+    let desk = ten_sessions(false);
+    let mut archive = desk.archive.open();
+    archive
+        .prune(&forget(&desk, |at| at != 9), &desk.archive.clock)
+        .unwrap();
+    archive.free().unwrap();
+    let moves = archive.plan_moves(&policy()).unwrap();
+    let mut group = moves
+        .groups
+        .iter()
+        .find(|group| group.len() > 2)
+        .unwrap()
+        .iter();
+    let nodes = archive.nodes();
+    let lost = nodes.pack_record(*group.next().unwrap()).unwrap().unwrap();
+    desk.archive.store.inner().lose(ObjectName::Pack(lost.name));
+    let done = archive.compact(&moves, &desk.archive.clock).unwrap();
+    assert!(done.packs > 0 && done.damaged == 1, "{done:?}");
+    // The others are one pack now, and nothing else has come to harm.
+    let nodes = archive.nodes();
+    for alias in group {
+        let record = nodes.pack_record(*alias).unwrap();
+        assert!(record.is_none_or(|record| record.state != PackState::Live));
+    }
+    recount(&archive);
 }

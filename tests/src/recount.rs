@@ -1,4 +1,9 @@
 //! Counts by brute force what lives, and compares it with what the archive has recorded.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test says that the books are wrong"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +16,9 @@ use nacre_core::place::{Place, Root, TreeKind};
 use nacre_core::tree::{Compare, Diff, RecordTree};
 
 /// Run counters and dead ranges are exactly what a walk over every session and tree finds.
+///
+/// # Panics
+/// If they are not.
 pub fn recount(archive: &Archive) {
     let nodes = archive.nodes();
     let mut live = BTreeSet::new();
