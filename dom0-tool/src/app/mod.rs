@@ -28,6 +28,7 @@ mod retrying;
 mod selection;
 mod send;
 mod session;
+mod setup;
 mod several;
 pub mod status;
 mod storages;
@@ -94,6 +95,7 @@ fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
         Request::Key(key) => keys::run(world, key),
         Request::Deduplicate(wanted) => deduplicate::run(world, wanted),
         Request::Session(change) => session::run(world, change),
+        Request::Setup(wanted) => setup::run(world, wanted),
         Request::Status(wanted) => status::run(&[world], wanted),
         Request::Version => Ok(Exit::Done),
     }

@@ -124,10 +124,9 @@ mod tests {
     #[test]
     fn what_comes_later_is_said_to_come_later_and_never_ignored() {
         for typed in [
-            "nacre setup a",
             "nacre --meta-reduce=auto send a",
             "nacre send a --meta-reduce auto",
-            "nacre --unknown setup",
+            "nacre --unknown send --meta-reduce=auto",
         ] {
             assert!(
                 arranged(typed).unwrap_err().what.contains("comes in 0."),

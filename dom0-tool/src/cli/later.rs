@@ -11,8 +11,6 @@ pub enum Release {
     Targets,
     /// Qubes with their settings.
     Qubes,
-    /// Packages, services, the guided set-up.
-    Packages,
 }
 
 impl Release {
@@ -22,15 +20,14 @@ impl Release {
             Self::Keeping => "0.3",
             Self::Targets => "0.4",
             Self::Qubes => "0.5",
-            Self::Packages => "0.6",
         }
     }
 }
 
-use Release::{Keeping, Packages, Qubes};
+use Release::{Keeping, Qubes};
 
 /// Commands to come.
-const COMMANDS: &[(&str, Release)] = &[("setup", Packages)];
+const COMMANDS: &[(&str, Release)] = &[];
 
 /// Long options to come, without their dashes.
 const OPTIONS: &[(&str, Release)] = &[("meta-reduce", Keeping), ("dom0", Qubes)];

@@ -10,6 +10,7 @@ mod receive;
 mod restore;
 mod send;
 mod session;
+mod setup;
 mod status;
 
 use std::collections::BTreeSet;
@@ -46,6 +47,7 @@ pub fn meaning(command: LowCommand) -> Meaning {
         LowCommand::Key(low) => key::meaning(low),
         LowCommand::ArchDeduplicate(low) => deduplicate::deduplicate(low),
         LowCommand::Session(low) => session::session(low),
+        LowCommand::Setup(low) => setup::setup(low),
         LowCommand::Status(low) => status::status(low),
         LowCommand::Version => Ok((nowhere(), Request::Version)),
     }

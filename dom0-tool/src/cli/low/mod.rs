@@ -12,6 +12,7 @@ mod local;
 mod prune;
 mod restore;
 mod session;
+mod setup;
 mod status;
 mod volumes;
 
@@ -26,6 +27,7 @@ pub use local::{Diff, Monitor, Storage};
 pub use prune::Prune;
 pub use restore::{Browse, Restore};
 pub use session::Session;
+pub use setup::Setup;
 pub use status::Status;
 pub use volumes::{Add, ArchInit, Delete, List, Receive, Rename, Select, Send, Verify};
 
@@ -92,6 +94,8 @@ pub enum LowCommand {
     Session(Session),
     /// Show how old the backups are, what is outstanding and what failed; reaches no target and needs no key
     Status(Status),
+    /// Set up a target step by step: archive, recovery sheet, settings, daily backups
+    Setup(Setup),
     /// Show the versions of the program and of the archive format
     Version,
 }

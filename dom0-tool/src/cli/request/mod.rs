@@ -8,6 +8,7 @@ mod local;
 mod prune;
 mod restore;
 mod session;
+mod setup;
 mod status;
 
 use std::ffi::OsString;
@@ -33,6 +34,7 @@ pub use deduplicate::Deduplicate;
 pub use key::Key;
 pub use restore::{Browse, Restore, RestorePart};
 pub use session::{SessionAction, SessionChange};
+pub use setup::Setup;
 pub use status::Status;
 
 /// A command line, understood.
@@ -141,6 +143,8 @@ pub enum Request {
     Deduplicate(Deduplicate),
     /// `session`
     Session(SessionChange),
+    /// `setup`
+    Setup(Setup),
     /// `status`
     Status(Status),
     /// `version`

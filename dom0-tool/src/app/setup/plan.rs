@@ -1,0 +1,270 @@
+//! What `setup` is going to do: commands and files, as they are shown and as they are carried out.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::ini;
+use crate::archive::Result;
+use crate::cli::{Common, Setup, Target};
+use crate::config::DEFAULT_PATH;
+
+/// Restores without nacre; the package for dom0 brings it.
+const EMERGENCY: &str = "/usr/share/nacre/emergency_restore.py";
+
+/// What a plan is made of.
+pub struct Wishes<'a> {
+    /// Where the archive is, or is to be.
+    pub target: &'a Target,
+    /// Its name in the ini.
+    pub name: &'a str,
+    /// This machine has seen an archive there.
+    pub is_known: bool,
+    /// Somebody can be asked.
+    pub has_person: bool,
+    /// What the command line says beside it.
+    pub common: &'a Common,
+    /// What was wanted.
+    pub setup: &'a Setup,
+}
+
+/// The whole plan.
+pub struct Plan {
+    /// In this order.
+    pub steps: Vec<Step>,
+    /// What is not done, and why.
+    notes: Vec<String>,
+    /// What the person may do next.
+    pub next: String,
+}
+
+/// One thing.
+pub struct Step {
+    /// What for.
+    pub purpose: &'static str,
+    action: Action,
+}
+
+enum Action {
+    /// A command, as it could be typed.
+    Run(Vec<String>),
+    /// A file with this text.
+    Write(PathBuf, String),
+}
+
+impl Plan {
+    /// Works out what is to be done. Looks at this machine's own files only; no target is reached.
+    pub fn make(wishes: &Wishes<'_>) -> Result<Self> {
+        let mut plan = Self {
+            steps: Vec::new(),
+            notes: Vec::new(),
+            next: format!(
+                "the first backup: nacre backup --includes --dest={}",
+                wishes.name
+            ),
+        };
+        let has_key_file = plan.archive(wishes);
+        plan.settings(wishes, has_key_file)?;
+        plan.emergency(wishes.target);
+        if wishes.setup.timer {
+            let words = ["systemctl", "enable", "--now", "nacre-backup.timer"];
+            plan.run(
+                "back up daily from now on",
+                words.map(str::to_owned).to_vec(),
+            );
+        }
+        Ok(plan)
+    }
+
+    /// The archive and its keys, the sheet before the key file: who relies on runs without a passphrase must not lose the archive with this machine.
+    /// Whether there is a key file then.
+    fn archive(&mut self, wishes: &Wishes<'_>) -> bool {
+        let key_file = wishes.setup.key_file.display().to_string();
+        let unattended = !wishes.has_person;
+        if wishes.is_known {
+            self.notes
+                .push("this machine knows an archive there, so none is made".to_owned());
+        } else if unattended && wishes.common.passcmd.is_none() {
+            let key = format!("--key-file={key_file}");
+            let words = command(wishes, &["arch-init"], &[key.as_str()]);
+            self.run("make the archive, and its key file", words);
+        } else {
+            let purpose = if unattended {
+                "make the archive, with the passphrase that the command prints"
+            } else {
+                "make the archive; you choose its passphrase"
+            };
+            self.run(purpose, command(wishes, &["arch-init"], &[]));
+        }
+        if !wishes.setup.sheet {
+            self.notes
+                .push("no recovery sheet is printed, because you said so".to_owned());
+        } else if unattended {
+            self.notes.push(format!(
+                "no recovery sheet is printed, because nobody is there to take it: do it soon, by `nacre key recovery --dest={}`",
+                wishes.name
+            ));
+        } else {
+            let words = command(wishes, &["key", "recovery"], &[]);
+            self.run(
+                "print the recovery sheet, and have its code typed back in",
+                words,
+            );
+        }
+        let made = !wishes.is_known && unattended && wishes.common.passcmd.is_none();
+        let is_there = wishes.setup.key_file.exists();
+        if wishes.setup.timer && !made && !(wishes.is_known && is_there) {
+            let new = format!("--new-key-file={key_file}");
+            let words = command(
+                wishes,
+                &["key", "add"],
+                &["--label=unattended", new.as_str()],
+            );
+            self.run("make a key file for runs that nobody attends", words);
+        }
+        made || wishes.setup.timer
+    }
+
+    fn settings(&mut self, wishes: &Wishes<'_>, has_key_file: bool) -> Result<()> {
+        let path = wishes.setup.ini.clone();
+        let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
+        let key_file = has_key_file.then_some(wishes.setup.key_file.as_path());
+        match ini::with_target(&path, wishes.name, wishes.target, key_file)? {
+            ini::Change::None => self.notes.push(format!(
+                "{} names the target {} already and stays as it is",
+                path.display(),
+                wishes.name
+            )),
+            ini::Change::New(text) => self.write("write the settings", path, text),
+            ini::Change::Added(text) => self.write("add the target to the settings", path, text),
+        }
+        Ok(())
+    }
+
+    /// Beside an archive that lies in a folder here.
+    fn emergency(&mut self, target: &Target) {
+        let Target::File(folder) = target else {
+            return;
+        };
+        let above = folder.parent().unwrap_or(Path::new("/"));
+        let goal = above.join("emergency_restore.py");
+        if Path::new(EMERGENCY).is_file() && !goal.exists() {
+            let words = vec![
+                "cp".to_owned(),
+                EMERGENCY.to_owned(),
+                goal.display().to_string(),
+            ];
+            self.run(
+                "put the script that restores without nacre beside the archive",
+                words,
+            );
+        }
+    }
+
+    fn run(&mut self, purpose: &'static str, words: Vec<String>) {
+        let action = Action::Run(words);
+        self.steps.push(Step { purpose, action });
+    }
+
+    fn write(&mut self, purpose: &'static str, path: PathBuf, text: String) {
+        let action = Action::Write(path, text);
+        self.steps.push(Step { purpose, action });
+    }
+
+    /// As it is shown before anything is done.
+    pub fn text(&self) -> String {
+        let mut text = String::from("This will be done, in this order, and nothing else:\n");
+        for (number, step) in (1..).zip(&self.steps) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "\n{number}. {}", step.purpose);
+            match &step.action {
+                Action::Run(words) => {
+                    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+                    let _ = writeln!(text, "     {}", words.join(" "));
+                }
+                Action::Write(path, content) => {
+                    let _ = writeln!(text, "     {}:", path.display());
+                    for line in content.lines() {
+                        let _ = writeln!(text, "{}", format!("       {line}").trim_end());
+                    }
+                }
+            }
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "\nNote: {note}.");
+        }
+        let _ = writeln!(text, "\nThen {}", self.next);
+        text
+    }
+}
+
+/// `nacre VERB… OPTION… --dest=URL` with what was typed beside it.
+fn command(wishes: &Wishes<'_>, verbs: &[&str], options: &[&str]) -> Vec<String> {
+    let common = wishes.common;
+    let mut words = vec!["nacre".to_owned()];
+    words.extend(verbs.iter().chain(options).map(|word| (*word).to_owned()));
+    words.push(format!("--dest={}", wishes.target));
+    let text = |option: &std::ffi::OsString| option.to_string_lossy().into_owned();
+    words.extend(
+        common
+            .ssh_options
+            .iter()
+            .map(|option| format!("--opt-ssh={}", text(option))),
+    );
+    words.extend(
+        common
+            .qubes_options
+            .iter()
+            .map(|option| format!("--opt-qubes={}", text(option))),
+    );
+    if let Some(folder) = &common.meta_dir {
+        words.push(format!("--meta-dir={}", folder.display()));
+    }
+    if let Some(passcmd) = &common.passcmd {
+        words.push(format!("--passcmd={passcmd}"));
+    }
+    if let Some(ini) = wishes.setup.ini.as_ref().filter(|ini| ini.exists()) {
+        words.push(format!("--config={}", ini.display()));
+    }
+    if common.unattended {
+        words.push("--unattended".to_owned());
+    }
+    words
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "-_=/:.,@+%".contains(c);
+    if word.chars().all(harmless) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+impl Step {
+    /// Does it; says why it could not be done.
+    pub fn carry_out(&self) -> std::result::Result<(), String> {
+        match &self.action {
+            Action::Run(words) => run(words),
+            Action::Write(path, text) => ini::write(path, text)
+                .map_err(|error| format!("{} cannot be written ({error})", path.display())),
+        }
+    }
+}
+
+/// Runs a command at this terminal. `nacre` is this very program.
+fn run(words: &[String]) -> std::result::Result<(), String> {
+    let (name, arguments) = words.split_first().ok_or("an empty command")?;
+    let program = if name == "nacre" {
+        std::env::current_exe().map_err(|error| format!("this program is not found ({error})"))?
+    } else {
+        PathBuf::from(name)
+    };
+    let ended = Command::new(&program).args(arguments).status();
+    match ended {
+        Err(error) => Err(format!("{name} cannot be started ({error})")),
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{name} ended with {status}")),
+    }
+}

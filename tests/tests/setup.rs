@@ -1,0 +1,326 @@
+//! `nacre setup` as a person and as a script see it: the plan first, then exactly that.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use nacre_tests::desk::{Desk, Ended, end};
+use nacre_tests::skip;
+
+/// A machine on which nothing is set up: no ini, and a `systemctl` that writes down what it is asked.
+struct Machine {
+    desk: Desk,
+}
+
+impl Machine {
+    fn new(systemctl: &str) -> Self {
+        let machine = Self { desk: Desk::new() };
+        let tools = machine.path("tools");
+        fs::create_dir(&tools).unwrap();
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >> '{}'\n{systemctl}\n",
+            machine.path("asked").display()
+        );
+        fs::write(tools.join("systemctl"), script).unwrap();
+        fs::set_permissions(tools.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(machine.path("nacre.ini"), "# nothing yet\n").unwrap();
+        machine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.desk.path(name)
+    }
+
+    /// The words of `nacre setup` that keep it on this machine.
+    fn words(&self, more: &[&str]) -> Vec<String> {
+        let mut words = vec![self.path("nacre").display().to_string(), "setup".to_owned()];
+        words.extend(more.iter().map(|word| (*word).to_owned()));
+        for (option, name) in [
+            ("meta-dir", "state"),
+            ("config", "nacre.ini"),
+            ("new-key-file", "night.key"),
+        ] {
+            words.push(format!("--{option}={}", self.path(name).display()));
+        }
+        words
+    }
+
+    fn command(&self, words: &[String]) -> Command {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir(self.path(""));
+        command.env(
+            "PATH",
+            format!("{}:/usr/bin:/bin", self.path("tools").display()),
+        );
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn setup(&self, more: &[&str]) -> Ended {
+        let dest = format!("--dest=file:{}", self.path("store/laptop").display());
+        let more = [more, &[dest.as_str(), "--unattended"]].concat();
+        end(&mut self.command(&self.words(&more)))
+    }
+
+    fn ini(&self) -> String {
+        fs::read_to_string(self.path("nacre.ini")).unwrap()
+    }
+
+    /// Lists by the name that was given, with nothing but the ini.
+    fn list(&self) -> Ended {
+        let words = [
+            self.path("nacre").display().to_string(),
+            "list".to_owned(),
+            format!("--config={}", self.path("nacre.ini").display()),
+            format!("--meta-dir={}", self.path("state").display()),
+            "--unattended".to_owned(),
+        ];
+        end(&mut self.command(&words))
+    }
+}
+
+#[test]
+fn a_dry_run_shows_the_plan_and_does_nothing_of_it() {
+    let machine = Machine::new("");
+    let ended = machine.setup(&["--timer", "--dry-run"]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    let home = machine.path("").display().to_string();
+    let plan = ended.out.replace(home.trim_end_matches('/'), "HOME");
+    let wanted = "\
+This will be done, in this order, and nothing else:
+
+1. make the archive, and its key file
+     nacre arch-init --key-file=HOME/night.key --dest=file:HOME/store/laptop --meta-dir=HOME/state --config=HOME/nacre.ini --unattended
+
+2. write the settings
+     HOME/nacre.ini:
+       # Written by `nacre setup`; nacre.ini(5) says what else can stand here.
+
+       [var-global-default]
+       dest = backup
+       dedup = 1
+
+       [target backup]
+       dest = file:HOME/store/laptop
+       key-file = HOME/night.key
+
+3. back up daily from now on
+     systemctl enable --now nacre-backup.timer
+
+Note: no recovery sheet is printed, because nobody is there to take it: do it soon, by `nacre key recovery --dest=backup`.
+
+Then the first backup: nacre backup --includes --dest=backup
+";
+    assert_eq!(plan, wanted);
+    assert_eq!(machine.ini(), "# nothing yet\n");
+    assert!(
+        !machine.path("store/laptop").exists()
+            && !machine.path("night.key").exists()
+            && !machine.path("asked").exists()
+    );
+}
+
+#[test]
+fn without_a_person_nothing_is_done_that_nobody_said_yes_to() {
+    let machine = Machine::new("");
+    let ended = machine.setup(&["--timer"]);
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.err.contains("add --force if it is really meant"),
+        "{}",
+        ended.err
+    );
+    assert!(!machine.path("store/laptop").exists() && !machine.path("asked").exists());
+}
+
+#[test]
+fn a_script_sets_up_what_the_plan_said_and_a_second_time_nothing_new() {
+    let machine = Machine::new("");
+    let ended = machine.setup(&["--timer", "--force"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(
+        fs::read_to_string(machine.path("asked")).unwrap(),
+        "enable --now nacre-backup.timer\n"
+    );
+    assert_eq!(machine.list().code, 0, "the ini alone opens the archive");
+    let (ini, key) = (machine.ini(), fs::read(machine.path("night.key")).unwrap());
+
+    let again = machine.setup(&["--timer", "--force"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(
+        !again.out.contains("arch-init") && !again.out.contains("key add"),
+        "{}",
+        again.out
+    );
+    assert!(
+        again.out.contains("knows an archive there")
+            && again.out.contains("names the target backup already"),
+        "{}",
+        again.out
+    );
+    assert_eq!(
+        (machine.ini(), fs::read(machine.path("night.key")).unwrap()),
+        (ini, key)
+    );
+}
+
+#[test]
+fn settings_that_are_there_stay_and_a_second_target_comes_behind_them() {
+    let machine = Machine::new("");
+    let mine = "[var-global-default]\n# mine\ndedup = 1\n";
+    fs::write(machine.path("nacre.ini"), mine).unwrap();
+    let ended = machine.setup(&["--name=usb", "--force"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let ini = machine.ini();
+    assert!(
+        ini.starts_with(mine) && ini.contains("\n[target usb]\n"),
+        "{ini}"
+    );
+}
+
+#[test]
+fn a_step_that_fails_ends_it_and_what_is_left_is_said() {
+    let machine = Machine::new("exit 1");
+    let ended = machine.setup(&["--timer", "--force"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(
+        ended.err.contains("step 3 failed: systemctl ended with"),
+        "{}",
+        ended.err
+    );
+
+    let nowhere = Machine::new("");
+    fs::remove_dir(nowhere.path("store")).unwrap();
+    let before = nowhere.ini();
+    let ended = nowhere.setup(&["--timer", "--force"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(
+        ended.err.contains("step 1 failed") && ended.err.contains("Not done: step 1, 2, 3."),
+        "{}",
+        ended.err
+    );
+    assert_eq!(nowhere.ini(), before);
+    assert!(!nowhere.path("asked").exists());
+}
+
+/// Answers at a terminal: waits for each prompt, then types. Prompts are taken in any order, each as often as it comes.
+fn typed(command: &str, machine: &Machine, answers: &[(&str, &str)]) -> (bool, String) {
+    let mut script = Command::new("script");
+    script
+        .args(["-qefc", command, "/dev/null"])
+        .current_dir(machine.path(""));
+    script.env(
+        "PATH",
+        format!("{}:/usr/bin:/bin", machine.path("tools").display()),
+    );
+    let mut child = script
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut screen = child.stdout.take().unwrap();
+    let (mut seen, mut answered) = (String::new(), 0);
+    let mut buffer = [0_u8; 4096];
+    loop {
+        let length = screen.read(&mut buffer).unwrap_or(0);
+        if length == 0 {
+            break;
+        }
+        seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        let new = seen.get(answered..).unwrap_or_default();
+        let Some((prompt, answer)) = answers
+            .iter()
+            .find(|(prompt, _)| new.trim_end().ends_with(prompt))
+        else {
+            continue;
+        };
+        // The code stands on the sheet, in two lines of seven groups.
+        let answer = if *answer == "CODE" {
+            let groups = |line: &&str| {
+                line.trim()
+                    .split('-')
+                    .filter(|group| group.len() == 4)
+                    .count()
+                    == 7
+            };
+            seen.lines()
+                .filter(groups)
+                .map(str::trim)
+                .collect::<Vec<_>>()
+                .join("-")
+        } else {
+            (*answer).to_owned()
+        };
+        answered = seen.len();
+        assert!(
+            writeln!(keyboard, "{answer}").is_ok(),
+            "nobody reads what is typed at {prompt:?}: {seen}"
+        );
+    }
+    (child.wait().unwrap().success(), seen)
+}
+
+#[test]
+fn a_person_is_led_from_the_question_where_to_the_last_step() {
+    const NAME: &str = "a_person_is_led_from_the_question_where_to_the_last_step";
+    if !PathBuf::from("/usr/bin/script").is_file() {
+        skip!(NAME, "there is no terminal to be had: `script` is missing");
+    }
+    let machine = Machine::new("");
+    let words = machine.words(&["--timer", "--name=disk"]);
+    let place = format!("file:{}", machine.path("store/laptop").display());
+    let answers = [
+        ("qubes-ssh://QUBE:HOST/PATH)", place.as_str()),
+        ("Shall it be done? [y/N]", "y"),
+        ("(at least 10 bytes):", "correct horse battery"),
+        ("The same again:", "correct horse battery"),
+        ("laptop:", "correct horse battery"),
+        ("(an empty line gives up):", "CODE"),
+    ];
+    let (well, seen) = typed(&words.join(" "), &machine, &answers);
+    assert!(well, "{seen}");
+    let at = |text: &str| seen.find(text).unwrap_or_else(|| panic!("{text}: {seen}"));
+    // The plan before the first step, the sheet before the key file.
+    assert!(
+        at("Shall it be done?") < at("step 1 of 5: make the archive; you choose its passphrase")
+    );
+    assert!(at("RECOVERY SHEET") < at("step 3 of 5: make a key file for runs that nobody attends"));
+    assert!(
+        seen.contains("done; the first backup: nacre backup --includes --dest=disk"),
+        "{seen}"
+    );
+    assert_eq!(machine.list().code, 0, "the ini alone opens the archive");
+    assert_eq!(
+        fs::read_to_string(machine.path("asked")).unwrap(),
+        "enable --now nacre-backup.timer\n"
+    );
+}
+
+#[test]
+fn who_says_no_has_changed_nothing() {
+    const NAME: &str = "who_says_no_has_changed_nothing";
+    if !PathBuf::from("/usr/bin/script").is_file() {
+        skip!(NAME, "there is no terminal to be had: `script` is missing");
+    }
+    let machine = Machine::new("");
+    let words = machine.words(&[&format!(
+        "--dest=file:{}",
+        machine.path("store/laptop").display()
+    )]);
+    let (well, seen) = typed(
+        &words.join(" "),
+        &machine,
+        &[("Shall it be done? [y/N]", "n")],
+    );
+    assert!(!well && seen.contains("nothing was done"), "{seen}");
+    assert!(!machine.path("store/laptop").exists());
+    assert_eq!(machine.ini(), "# nothing yet\n");
+}
