@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::opening::{open_archive, open_to_write};
+use super::opening::{open_archive, open_to_write, retried};
 use super::selection::wish;
 use super::world::{World, civil};
 use crate::archive::{Archive, Error, Result, Wish};
@@ -18,10 +18,12 @@ use crate::report::{ascii_line, text};
 pub fn run(world: &World<'_>, wanted: &ArchCheck) -> Result<Exit> {
     match wanted.action {
         CheckAction::Repair => {
-            let (mut archive, _lock) = open_to_write(world, "arch-check --repair")?;
-            return super::repair::run(world, &mut archive, wanted);
+            return retried(world, || {
+                let (mut archive, _lock) = open_to_write(world, "arch-check --repair")?;
+                super::repair::run(world, &mut archive, wanted)
+            });
         }
-        CheckAction::Clean => return clean(world),
+        CheckAction::Clean => return retried(world, || clean(world)),
         CheckAction::UpgradeFormat => return upgrade(world),
         CheckAction::Look => {}
     }

@@ -2,7 +2,7 @@
 
 use super::cleaning;
 use super::domains;
-use super::opening::{open_to_write, unanswered};
+use super::opening::{open_to_write, retried, unanswered};
 use super::selection::volume;
 use super::storages;
 use super::world::World;
@@ -12,6 +12,10 @@ use crate::joints::KeyPrompt;
 
 /// Enters names without data.
 pub fn add(world: &World<'_>, wanted: &Add) -> Result<Exit> {
+    retried(world, || add_once(world, wanted))
+}
+
+fn add_once(world: &World<'_>, wanted: &Add) -> Result<Exit> {
     let (mut archive, _lock) = open_to_write(world, "add")?;
     archive.set_domain_rule(domains::rule(&wanted.domains));
     let head = archive.head();
@@ -37,6 +41,10 @@ pub fn add(world: &World<'_>, wanted: &Add) -> Result<Exit> {
 
 /// Removes a volume with all of its sessions; or, with `--clean`, what lies about on this machine.
 pub fn delete(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
+    retried(world, || delete_once(world, wanted))
+}
+
+fn delete_once(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
     let Some(wanted_volume) = &wanted.volume else {
         return cleaning::run(world, wanted);
     };
@@ -84,6 +92,10 @@ fn numbered(archive: &Archive, number: u64) -> Result<String> {
 
 /// Gives a volume another name.
 pub fn rename(world: &World<'_>, wanted: &Rename) -> Result<Exit> {
+    retried(world, || rename_once(world, wanted))
+}
+
+fn rename_once(world: &World<'_>, wanted: &Rename) -> Result<Exit> {
     let (mut archive, _lock) = open_to_write(world, "rename")?;
     let (old, new) = (wanted.old.as_str(), wanted.new.as_str());
     volume(&archive, old)?;

@@ -2,7 +2,7 @@
 
 use nacre_core::ids::VolumeId;
 
-use super::opening::open_to_write;
+use super::opening::{open_to_write, retried};
 use super::selection::volume;
 use super::world::World;
 use crate::archive::Result;
@@ -12,6 +12,10 @@ use crate::report::text::size;
 
 /// Shares equal chunks within the dedup domains.
 pub fn run(world: &World<'_>, wanted: &Deduplicate) -> Result<Exit> {
+    retried(world, || once(world, wanted))
+}
+
+fn once(world: &World<'_>, wanted: &Deduplicate) -> Result<Exit> {
     let (mut archive, _lock) = open_to_write(world, "arch-deduplicate")?;
     let volumes: Vec<VolumeId> = if wanted.volumes.is_empty() {
         let all = archive.head().volumes.iter();

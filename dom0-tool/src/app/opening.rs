@@ -104,14 +104,19 @@ pub fn open_to_write(world: &World<'_>, purpose: &str) -> Result<(Archive, Box<d
         // Another writer was done between our look and our lock.
         archive = open_archive(world)?;
     }
+    let archive = writable(archive)?;
+    hazards::tell(world, archive.store().as_ref());
+    Ok((archive, lock))
+}
+
+fn writable(archive: Archive) -> Result<Archive> {
     if archive.head().forbids_writing() {
         return Err(Error::refused(
             "a newer nacre has written to this archive what this one would destroy",
             "Update nacre; reading still works.",
         ));
     }
-    hazards::tell(world, archive.store().as_ref());
-    Ok((archive, lock))
+    Ok(archive)
 }
 
 fn read_pin(world: &World<'_>) -> Result<Option<Pin>> {
@@ -153,22 +158,52 @@ pub fn write_pin(world: &World<'_>, archive: &Archive, known: Option<Pin>) -> Re
     Ok(world.targets()?.replace(&pin_name(world)?, &pin.encode())?)
 }
 
+/// How often a change is tried that other writers outrun.
+const ATTEMPTS: usize = 8;
+
+/// Tries a change again when another writer was first (DESIGN 4.4). Nothing of it was in the archive then, and each attempt begins with opening the
+/// archive: it looks at what is there now. Packs that it had sent are found again by `arch-check --clean`.
+pub fn retried<T>(world: &World<'_>, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(Error::Outrun) => world
+                .monitor()
+                .note("another writer has changed the archive meanwhile; trying again"),
+            other => return other,
+        }
+    }
+    attempt()
+}
+
+/// The same for one who holds the lock and goes on with what was frozen: the archive is opened again before each further attempt.
+pub fn retried_with<T>(
+    world: &World<'_>,
+    archive: &mut Archive,
+    mut attempt: impl FnMut(&mut Archive) -> Result<T>,
+) -> Result<T> {
+    let mut first = true;
+    retried(world, || {
+        if !std::mem::take(&mut first) {
+            *archive = writable(open_archive(world)?)?;
+        }
+        attempt(archive)
+    })
+}
+
 /// Finds a key: none needed, the key file, the remembered key, or a passphrase.
 fn unlock(world: &World<'_>, candidates: Candidates) -> Result<Unlocked> {
     let Some(header) = candidates.newest() else {
         return Err(header_error(HeaderError::Missing));
     };
     let id = header.description().archive;
-    // Of a connection before this one.
+    // It was open in this run before: the connection broke, or another writer was first.
     if let Some(master) = world.met().master.clone()
         && let Ok(unlocked) = candidates.clone().unlock(&Credential::Master(&master))
     {
         return Ok(unlocked);
     }
     let unlocked = unlock_first(world, candidates, id)?;
-    if world.common.retry > 0 {
-        world.met().master = Some(unlocked.master());
-    }
+    world.met().master = Some(unlocked.master());
     Ok(unlocked)
 }
 

@@ -11,7 +11,7 @@ use nacre_core::retention::{
 use nacre_core::session::Session;
 use nacre_core::session_name::SessionName;
 
-use super::opening::{open_to_write, unanswered};
+use super::opening::{open_to_write, retried, unanswered};
 use super::selection::volumes;
 use super::status::record::{self, Run};
 use super::world::World;
@@ -33,6 +33,10 @@ struct Row {
 
 /// Forgets sessions, and remembers what the archive has now.
 pub fn run(world: &World<'_>, wanted: &Prune) -> Result<Exit> {
+    retried(world, || once(world, wanted))
+}
+
+fn once(world: &World<'_>, wanted: &Prune) -> Result<Exit> {
     let (mut archive, _lock) = open_to_write(world, "prune")?;
     let exit = forget(world, &mut archive, wanted)?;
     if !world.common.dry_run {
@@ -111,7 +115,16 @@ pub fn free(world: &World<'_>, archive: &mut Archive) -> Result<()> {
         return Ok(());
     }
     let moves = archive.plan_moves(&MovePolicy::default())?;
-    let compacted = archive.compact(&moves, world.clock())?;
+    let compacted = match archive.compact(&moves, world.clock()) {
+        // What was asked for is done; this only makes room.
+        Err(Error::Outrun) => {
+            world.monitor().note(
+                "another writer has changed the archive meanwhile: sparse packs are put together another time",
+            );
+            return Ok(());
+        }
+        other => other?,
+    };
     if compacted.packs > 0 {
         world.monitor().note(&format!(
             "the store put {} together, {} copied",

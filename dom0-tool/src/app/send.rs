@@ -8,7 +8,7 @@ use super::autoprune;
 use super::domains;
 use super::end::sentence;
 use super::freezing::{Origin, Plan, Taken, Volumes};
-use super::opening::{open_archive, open_to_write, unanswered};
+use super::opening::{open_archive, open_to_write, retried_with, unanswered};
 use super::retrying::Tries;
 use super::status::record::{self, Run};
 use super::storages;
@@ -50,15 +50,10 @@ fn attempt(world: &World<'_>, wanted: &Send, taken: &mut Taken) -> Result<Exit> 
     if volumes.frozen.is_empty() {
         return Ok(Exit::Nothing);
     }
-    let sent = make_room(world, &mut archive, wanted, &volumes).and_then(|()| {
-        let rule = domains::rule(&wanted.domains);
-        store(
-            world,
-            &mut archive,
-            &mut volumes.frozen,
-            wanted,
-            (tags, rule),
-        )
+    let sent = retried_with(world, &mut archive, |archive| {
+        make_room(world, archive, wanted, &volumes)?;
+        let session = (tags.clone(), domains::rule(&wanted.domains));
+        store(world, archive, &mut volumes.frozen, wanted, session)
     });
     if let Ok(report) = &sent
         && !world.common.dry_run

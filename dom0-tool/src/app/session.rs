@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nacre_core::ids::SessionSeq;
 use nacre_core::session::{Session, Tag};
 
-use super::opening::open_to_write;
+use super::opening::{open_to_write, retried};
 use super::selection::wish;
 use super::world::World;
 use crate::archive::{Error, Result, Sessions, Wish};
@@ -13,6 +13,10 @@ use crate::cli::{Exit, SessionAction, SessionChange, SessionPoint, SessionSelect
 
 /// Changes what sessions say of themselves; their content is not touched.
 pub fn run(world: &World<'_>, wanted: &SessionChange) -> Result<Exit> {
+    retried(world, || once(world, wanted))
+}
+
+fn once(world: &World<'_>, wanted: &SessionChange) -> Result<Exit> {
     let (mut archive, _lock) = open_to_write(world, "session")?;
     let sessions = archive.sessions()?;
     let mut chosen = BTreeSet::new();

@@ -35,7 +35,7 @@ pub struct World<'a> {
 /// What is kept of a target that was reached.
 #[derive(Default)]
 pub struct Met {
-    /// The archive's key, if the connection may have to be made anew: nobody is asked twice in one run.
+    /// The archive's key: it may have to be opened anew, and nobody is asked twice in one run.
     pub master: Option<Secret>,
 }
 

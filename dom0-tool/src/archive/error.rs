@@ -52,6 +52,9 @@ pub enum Error {
         /// What the user can do; may be empty.
         remedy: String,
     },
+    /// Another writer was first: of this change nothing is in the archive.
+    #[error("another writer has changed the archive meanwhile")]
+    Outrun,
     /// dom0's own files.
     #[error("{0}")]
     State(String),
@@ -136,9 +139,11 @@ impl Error {
             },
             Self::Stale { .. } | Self::Foreign { .. } => Severity::Freshness,
             Self::Interrupted => Severity::Interrupted,
-            Self::Damaged { .. } | Self::Source(_) | Self::Refused { .. } | Self::State(_) => {
-                Severity::Failed
-            }
+            Self::Damaged { .. }
+            | Self::Source(_)
+            | Self::Refused { .. }
+            | Self::Outrun
+            | Self::State(_) => Severity::Failed,
         }
     }
 
@@ -163,6 +168,7 @@ impl Error {
             Self::Stale { remedy, .. }
             | Self::Foreign { remedy, .. }
             | Self::Refused { remedy, .. } => remedy.clone(),
+            Self::Outrun => "Run the same command again.".to_owned(),
             Self::Source(_) | Self::State(_) | Self::Interrupted => String::new(),
         }
     }

@@ -302,10 +302,7 @@ impl Archive {
                 != Some(object)
         {
             // Equal bytes would mean that our own put had succeeded and only its answer was lost: a head holds a random nonce.
-            return Err(Error::refused(
-                "another writer has changed the archive meanwhile",
-                "Run the same command again.",
-            ));
+            return Err(Error::Outrun);
         }
         Ok(self.store.barrier()?)
     }

@@ -10,3 +10,4 @@ mod doubt;
 mod matrix;
 mod program;
 mod property;
+mod writers;

@@ -10,7 +10,7 @@ use nacre_core::session::Tag;
 
 use super::domains;
 use super::freezing::{Origin, Taken, Volumes};
-use super::opening::open_to_write;
+use super::opening::{open_to_write, retried_with};
 use super::qubesd::{refused, registry, release};
 use super::selection::names;
 use super::send;
@@ -59,13 +59,10 @@ fn attempt(world: &World<'_>, wanted: &Backup, taken: &mut Taken) -> Result<Exit
     // First, so that a run that is cut short has them.
     volumes.frozen.insert(0, Box::new(settings));
     volumes.origins.insert(0, made_here(SETTINGS));
-    let sent = send_all(
-        world,
-        &mut archive,
-        wanted,
-        &mut volumes,
-        (tags, plan.domains()),
-    );
+    let sent = retried_with(world, &mut archive, |archive| {
+        let session = (tags.clone(), plan.domains());
+        send_all(world, archive, wanted, &mut volumes, session)
+    });
     if let Ok((report, _)) = &sent
         && !world.common.dry_run
     {
