@@ -5,8 +5,6 @@ use super::error::UsageError;
 /// A later release, by what it brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// Pruning, checking, keys.
-    Keeping,
     /// Targets on other machines and in other qubes.
     Targets,
     /// Qubes with their settings.
@@ -17,24 +15,26 @@ impl Release {
     /// Its number.
     pub fn number(self) -> &'static str {
         match self {
-            Self::Keeping => "0.3",
             Self::Targets => "0.4",
             Self::Qubes => "0.5",
         }
     }
 }
 
-use Release::{Keeping, Qubes};
+use Release::Qubes;
 
 /// Commands to come.
 const COMMANDS: &[(&str, Release)] = &[];
 
 /// Long options to come, without their dashes.
-const OPTIONS: &[(&str, Release)] = &[("meta-reduce", Keeping), ("dom0", Qubes)];
+const OPTIONS: &[(&str, Release)] = &[("dom0", Qubes)];
 
 /// Work-arounds that users of Wyng have in their scripts. `--force-retry` made it try again what had failed after an interruption; here the next
 /// command goes on from the last commit by itself, however often it failed before.
 const NEEDLESS: &[&str] = &["purge-tmp", "tar-bypass", "maxsync", "vouch", "force-retry"];
+
+/// What Wyng thinned out is not kept here: no manifests, and of every cache only what the newest head still needs.
+const META_REDUCE: &str = "meta-reduce";
 
 /// The error about something that comes later.
 pub fn comes_later(what: &str, release: Release) -> UsageError {
@@ -59,6 +59,10 @@ pub fn option(name: &str) -> Option<UsageError> {
 
 /// The notice about an option that does nothing, if `name` (without dashes) is one.
 pub fn needless(name: &str) -> Option<String> {
+    if name == META_REDUCE {
+        let text = "--meta-reduce does nothing here: what this machine keeps of an archive has bounds of its own, and `nacre delete --clean` removes all of it that can be made anew";
+        return Some(text.to_owned());
+    }
     NEEDLESS
         .contains(&name)
         .then(|| format!("--{name} does nothing here: what it works around does not arise"))
@@ -70,10 +74,22 @@ fn find(table: &[(&str, Release)], name: &str) -> Option<Release> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "in a test, a panic is how a surprise is reported"
+)]
 mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn what_does_nothing_says_why() {
+        let said = needless("meta-reduce").unwrap();
+        assert!(said.contains("`nacre delete --clean`"), "{said}");
+        assert!(needless("maxsync").unwrap().contains("does not arise"));
+        assert_eq!(needless("dest"), None);
+    }
 
     #[test]
     fn nothing_is_both_here_and_to_come() {

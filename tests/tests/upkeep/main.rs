@@ -7,6 +7,7 @@
 
 mod bench;
 mod doubt;
+mod full;
 mod matrix;
 mod program;
 mod property;
