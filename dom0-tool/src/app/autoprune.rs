@@ -11,6 +11,7 @@ use nacre_core::retention::{Candidate, Policy, plan};
 use nacre_core::session_name::SessionName;
 
 use super::prune::{free, own_rules, rules_of};
+use super::settings::follow;
 use super::world::World;
 use crate::archive::{Archive, Forgotten, Result, Sessions};
 use crate::cli::{AutoPrune, PruneRules, Send};
@@ -98,6 +99,7 @@ fn candidates(
             forgotten.entry(seq).or_default().insert(volume.id);
         }
     }
+    follow(archive, sessions, &mut forgotten);
     Ok(forgotten.into_iter().collect())
 }
 

@@ -3,12 +3,15 @@
 use super::cleaning;
 use super::domains;
 use super::opening::{open_to_write, retried, unanswered};
-use super::selection::volume;
+use super::selection::{named, volume};
+use super::settings::follow;
 use super::storages;
 use super::world::World;
-use crate::archive::{Archive, Error, Result};
+use crate::archive::{Archive, Error, Forgotten, Result, Sessions};
 use crate::cli::{Add, Delete, Exit, OneVolume, Rename, VolumeName};
 use crate::joints::KeyPrompt;
+use crate::qubes::SETTINGS;
+use crate::report::text;
 
 /// Enters names without data.
 pub fn add(world: &World<'_>, wanted: &Add) -> Result<Exit> {
@@ -50,32 +53,66 @@ fn delete_once(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
     };
     let (mut archive, _lock) = open_to_write(world, "delete")?;
     let storages = storages::open(world, archive.id(), &wanted.local)?;
-    let name = match wanted_volume {
-        OneVolume::Named(name) => volume(&archive, name.as_str())?.name.clone(),
-        OneVolume::Numbered(number) => numbered(&archive, *number)?,
+    let names: Vec<String> = match wanted_volume {
+        OneVolume::Named(name) => {
+            let volumes = named(&archive, name.as_str())?;
+            volumes.iter().map(|volume| volume.name.clone()).collect()
+        }
+        OneVolume::Numbered(number) => vec![numbered(&archive, *number)?],
     };
-    let name = name.as_str();
-    let id = volume(&archive, name)?.id;
-    let count = archive.sessions()?.of_volume(id).count();
+    let sessions = archive.sessions()?;
+    let mut going = Forgotten::new();
+    let mut parts = Vec::new();
+    for name in &names {
+        let id = volume(&archive, name)?.id;
+        let mut count = 0;
+        for (seq, ..) in sessions.of_volume(id) {
+            going.entry(seq).or_default().insert(id);
+            count += 1;
+        }
+        parts.push(format!("{name} with {count} sessions"));
+    }
+    let settings = settings_that_go(&archive, &sessions, &mut going);
+    let what = parts.join(", ");
     if !world.common.dry_run {
         if !wanted.force {
-            let question = format!(
-                "Delete volume {name} with {count} sessions from the archive? It cannot be brought back."
-            );
+            let volumes = if names.len() == 1 {
+                "volume"
+            } else {
+                "volumes"
+            };
+            let question =
+                format!("Delete {volumes} {what} from the archive? It cannot be brought back.");
             if !world.prompt.confirm(&question).map_err(unanswered)? {
                 return Err(Error::refused("nothing was deleted", ""));
             }
         }
-        archive.delete_volume(name, world.clock())?;
+        for name in &names {
+            archive.delete_volume(name, world.clock())?;
+        }
+        if !settings.is_empty() {
+            archive.prune(&settings, world.clock())?;
+        }
         super::prune::free(world, &mut archive)?;
     }
-    note(
-        world,
-        &format!("delete {name} with {count} sessions"),
-        "deleted",
-    );
-    cleaning::forget_volume(world, &storages, name)?;
+    note(world, &format!("delete {what}"), "deleted");
+    if !settings.is_empty() {
+        let count = text::count(settings.len(), "session", "sessions");
+        let text = format!("the settings of qubes in {count} that have no other volume go too");
+        world.monitor().note(&text);
+    }
+    for name in &names {
+        cleaning::forget_volume(world, &storages, name)?;
+    }
     Ok(Exit::Done)
+}
+
+/// The settings in sessions of which nothing else is left when all that goes is gone.
+fn settings_that_go(archive: &Archive, sessions: &Sessions, going: &mut Forgotten) -> Forgotten {
+    let gone = follow(archive, sessions, going).gone;
+    let settings = archive.head().volume(SETTINGS).map(|volume| volume.id);
+    let both = gone.into_iter().zip(settings.into_iter().cycle());
+    both.map(|(seq, id)| (seq, [id].into())).collect()
 }
 
 /// The name of the volume with a number.

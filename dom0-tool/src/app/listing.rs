@@ -4,7 +4,8 @@ use nacre_core::head::Volume;
 use nacre_core::session::{Session, SessionVolume};
 
 use super::opening::open_archive;
-use super::selection::{volume, wish};
+use super::qube_listing;
+use super::selection::{is_qube, named, volume, wish};
 use super::status::record::{self, Run};
 use super::world::{World, civil};
 use crate::archive::{Archive, Error, Result, Sessions, VerifiedVersions, Wish};
@@ -21,14 +22,18 @@ pub fn run(world: &World<'_>, wanted: &List) -> Result<Exit> {
     let verified = Verified::of(world, &archive)?;
     let rows = match &wanted.what {
         Listing::Volumes => volumes(&archive, &sessions, &verified),
+        Listing::Qubes => qube_listing::qubes(world, &archive, &sessions),
+        Listing::Sessions(name) if is_qube(&archive, name.as_str()) => {
+            qube_listing::sessions(&archive, &sessions, name.as_str(), wanted)
+        }
         Listing::Sessions(name) => {
             let volume = volume(&archive, name.as_str())?;
             of_volume(volume, &sessions, wanted, &verified)
         }
         Listing::Content(point) => content(&archive, &sessions, point, None, &verified)?,
         Listing::VolumeIn(name, point) => {
-            let volume = volume(&archive, name.as_str())?;
-            content(&archive, &sessions, point, Some(volume), &verified)?
+            let volumes = named(&archive, name.as_str())?;
+            content(&archive, &sessions, point, Some(&volumes), &verified)?
         }
     };
     Ok(if world.common.json {
@@ -79,6 +84,8 @@ pub(super) enum Cell {
     List(Vec<String>),
     /// Local time in the form of session names; `None` for never.
     Time(Option<String>),
+    /// How many seconds ago; `None` for never.
+    Age(Option<i64>),
 }
 
 impl Rows {
@@ -124,6 +131,7 @@ impl Cell {
             Self::Number(number) => number.to_string(),
             Self::List(list) => sanitise(list.join(" ").as_bytes(), 512),
             Self::Time(time) => time.clone().unwrap_or_else(|| "-".to_owned()),
+            Self::Age(age) => age.map_or_else(|| "-".to_owned(), |age| text::age(age, 0)),
         }
     }
 
@@ -133,6 +141,7 @@ impl Cell {
             Self::Bytes(number) | Self::Number(number) => (*number).into(),
             Self::List(list) => list.clone().into(),
             Self::Time(time) => time.clone().into(),
+            Self::Age(age) => (*age).into(),
         }
     }
 }
@@ -204,12 +213,12 @@ fn of_volume(volume: &Volume, sessions: &Sessions, wanted: &List, verified: &Ver
     rows
 }
 
-/// The volumes of one session, or one of them.
+/// The volumes of one session, or some of them.
 fn content(
     archive: &Archive,
     sessions: &Sessions,
     point: &SessionPoint,
-    only: Option<&Volume>,
+    only: Option<&[&Volume]>,
     verified: &Verified<'_>,
 ) -> Result<Rows> {
     let wish = wish(point)?;
@@ -237,7 +246,7 @@ fn content(
         format!("Session {} does not have this volume.", session.name),
     );
     for at in &session.volumes {
-        if only.is_some_and(|volume| volume.id != at.volume) {
+        if only.is_some_and(|only| only.iter().all(|volume| volume.id != at.volume)) {
             continue;
         }
         let volume = archive.head().volume_by_id(at.volume);
@@ -255,7 +264,7 @@ fn content(
     Ok(rows)
 }
 
-fn name_of(session: &Session) -> String {
+pub(super) fn name_of(session: &Session) -> String {
     let mut name = session.name.to_string();
     for (_, mark) in [
         (session.unfinished, " (unfinished)"),
@@ -269,7 +278,7 @@ fn name_of(session: &Session) -> String {
     name
 }
 
-fn tags_of(session: &Session) -> Vec<String> {
+pub(super) fn tags_of(session: &Session) -> Vec<String> {
     let tag = |tag: &nacre_core::session::Tag| {
         if tag.description.is_empty() {
             tag.id.clone()

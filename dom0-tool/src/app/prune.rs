@@ -13,6 +13,7 @@ use nacre_core::session_name::SessionName;
 
 use super::opening::{open_to_write, retried, unanswered};
 use super::selection::volumes;
+use super::settings::{Followed, follow};
 use super::status::record::{self, Run};
 use super::world::World;
 use crate::archive::{Archive, Error, Forgotten, Freed, Result, Sessions};
@@ -21,6 +22,7 @@ use crate::cli::{
 };
 use crate::entry;
 use crate::joints::KeyPrompt;
+use crate::qubes::SETTINGS;
 use crate::report::{Align, Table, text};
 
 /// What becomes of a session of a volume.
@@ -76,6 +78,8 @@ fn forget(world: &World<'_>, archive: &mut Archive, wanted: &Prune) -> Result<Ex
             rows.push(row);
         }
     }
+    let followed = follow(archive, &sessions, &mut forgotten);
+    settings_follow(&sessions, &followed, &mut rows);
     if let Which::Named(SessionSelector::One(point)) = &wanted.which
         && rows.is_empty()
     {
@@ -105,6 +109,26 @@ fn forget(world: &World<'_>, archive: &mut Archive, wanted: &Prune) -> Result<Ex
     world.monitor().note(&format!("forgot {what}"));
     free(world, archive)?;
     Ok(exit)
+}
+
+/// Shows what becomes of the settings.
+fn settings_follow(sessions: &Sessions, followed: &Followed, rows: &mut Vec<Row>) {
+    let name = |seq: &SessionSeq| Some(sessions.get(*seq)?.name.to_string());
+    let stayed: BTreeSet<String> = followed.stayed.iter().filter_map(name).collect();
+    let settings = rows.iter_mut().filter(|row| row.volume == SETTINGS);
+    for row in settings.filter(|row| stayed.contains(&row.session)) {
+        row.goes = false;
+        "volumes of its session stay".clone_into(&mut row.why);
+    }
+    for session in followed.gone.iter().filter_map(name) {
+        rows.retain(|row| row.volume != SETTINGS || row.session != session);
+        rows.push(Row {
+            volume: SETTINGS.to_owned(),
+            session,
+            goes: true,
+            why: "no volume of its session is left".to_owned(),
+        });
+    }
 }
 
 /// Frees what the newest head gives away, puts packs together where that is worth it, and says what came of it.

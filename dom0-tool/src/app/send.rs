@@ -17,6 +17,7 @@ use crate::archive::{Archive, DomainRule, Error, Result};
 use crate::backup::{self, SendOptions, SendReport, Surroundings, VolumeOutcome};
 use crate::cli::{Exit, Send, TagWish};
 use crate::joints::{Activity, FrozenVolume, KeyPrompt, Summary, VolumeSummary};
+use crate::qubes::dom0_files::VOLUME as DOM0;
 
 /// A checkpoint is committed after so much, once the connection has broken.
 const BROKEN_BYTES: u64 = 64 << 20;
@@ -126,6 +127,7 @@ pub fn store(
         tags,
         send_unchanged: wanted.send_unchanged,
         dedup: wanted.dedup,
+        always_dedup: vec![DOM0.to_owned()],
         dry_run: world.common.dry_run,
         compare_all: wanted.remap,
         ..SendOptions::default()

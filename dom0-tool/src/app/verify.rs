@@ -2,16 +2,18 @@
 
 use std::time::Instant;
 
+use nacre_core::head::Volume;
 use nacre_core::ids::VolumeId;
 
 use super::end::{exit_of, sentence};
 use super::opening::open_archive;
 use super::receive::tell_damage;
-use super::selection::{session, volumes, wish};
+use super::selection::{is_qube, session, volumes, wish};
 use super::world::World;
 use crate::archive::{Archive, Damage, Error, Result, Sessions, VerifiedVersions};
 use crate::cli::{Exit, Verify};
 use crate::joints::{Activity, Outcome, Summary, Task, VolumeSummary};
+use crate::qubes::SETTINGS;
 use crate::report::text;
 use crate::restore::{self, Compare, RestoreOptions, Version, Watch};
 
@@ -32,8 +34,14 @@ pub fn run(world: &World<'_>, wanted: &Verify) -> Result<Exit> {
         return Ok(Exit::Nothing);
     }
     let mut summaries = Vec::new();
-    for volume in found {
-        let (summary, ended) = one(world, &archive, &sessions, volume, wanted)?;
+    for volume in &found {
+        let optional = wanted.selection.all;
+        let (summary, ended) = one(world, &archive, &sessions, volume, wanted, optional)?;
+        exit = exit.and(ended);
+        summaries.extend(summary);
+    }
+    if let Some(settings) = settings(&archive, &found, wanted) {
+        let (summary, ended) = one(world, &archive, &sessions, settings, wanted, true)?;
         exit = exit.and(ended);
         summaries.extend(summary);
     }
@@ -50,17 +58,27 @@ pub fn run(world: &World<'_>, wanted: &Verify) -> Result<Exit> {
     Ok(exit)
 }
 
+/// Who names a qube means its settings too.
+fn settings<'a>(archive: &'a Archive, found: &[&Volume], wanted: &Verify) -> Option<&'a Volume> {
+    let mut names = wanted.selection.volumes.iter();
+    let any_qube = names.any(|name| is_qube(archive, name.as_str()));
+    let settings = archive.head().volume(SETTINGS)?;
+    (any_qube && found.iter().all(|volume| volume.id != settings.id)).then_some(settings)
+}
+
+/// `optional`: without such a session it is passed over.
 fn one(
     world: &World<'_>,
     archive: &Archive,
     sessions: &Sessions,
     volume: &nacre_core::head::Volume,
     wanted: &Verify,
+    optional: bool,
 ) -> Result<(Option<VolumeSummary>, Exit)> {
     let chosen = session(sessions, volume, &wish(&wanted.session)?, wanted.strict);
     let (chosen, at) = match chosen {
         Ok(chosen) => chosen,
-        Err(error) if wanted.selection.all => {
+        Err(error) if optional => {
             world.monitor().note(&error.to_string());
             return Ok((None, Exit::Done));
         }

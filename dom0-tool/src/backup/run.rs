@@ -41,6 +41,8 @@ pub struct SendOptions {
     pub dry_run: bool,
     /// Look for changed chunks in the whole dedup domain before they are stored.
     pub dedup: bool,
+    /// Volumes for which that is done in any case: in them content moves about.
+    pub always_dedup: Vec<String>,
     /// Compare everything, whatever the storage says of changes (`--remap`).
     pub compare_all: bool,
     /// A checkpoint is committed after this many stored bytes …
@@ -57,10 +59,17 @@ impl Default for SendOptions {
             send_unchanged: false,
             dry_run: false,
             dedup: false,
+            always_dedup: Vec::new(),
             compare_all: false,
             checkpoint_bytes: 2 << 30,
             checkpoint_time: Duration::from_secs(300),
         }
+    }
+}
+
+impl SendOptions {
+    fn dedups(&self, volume: &str) -> bool {
+        self.dedup || self.always_dedup.iter().any(|name| name == volume)
     }
 }
 
@@ -115,7 +124,8 @@ pub fn send(
             },
         );
         let draft = Draft::begin(archive, around, options)?;
-        let dedup = if options.dedup && !options.dry_run {
+        let mut names = frozen.iter().map(|volume| volume.name());
+        let dedup = if names.any(|name| options.dedups(name)) && !options.dry_run {
             Some(Arc::new(Dedup::open(archive)?))
         } else {
             None
@@ -208,7 +218,7 @@ impl<'a> Run<'a, '_> {
     /// Takes one volume through the pipeline. Errors of reading it are its own; errors of the store end the run.
     fn volume(&mut self, volume: &'a dyn FrozenVolume) -> Result<VolumeReport> {
         let compared = self.draft.open_volume(self.archive, volume)?;
-        if let Some(dedup) = &self.dedup {
+        if let Some(dedup) = self.dedup_of(volume) {
             dedup.prepare(self.archive, compared.volume)?;
         }
         let look = self.look(volume, &compared)?;
@@ -258,6 +268,12 @@ impl<'a> Run<'a, '_> {
             .monitor
             .end(&self.watched, &report.outcome.for_monitor());
         Ok(report)
+    }
+
+    /// The index of chunks, if it is used for the volume.
+    fn dedup_of(&self, volume: &dyn FrozenVolume) -> Option<&Arc<Dedup>> {
+        let wanted = self.options.dedups(volume.name());
+        self.dedup.as_ref().filter(|_| wanted)
     }
 
     /// Which chunks of the volume are looked at; if it has to be all of them, that is told once.
@@ -313,7 +329,7 @@ impl<'a> Run<'a, '_> {
     ) -> Result<()> {
         let ids = self.archive.chunk_ids(compared.domain);
         let owner = Owner::new(compared.volume, self.draft.seq(), ids);
-        let owner = owner.with_dedup(self.dedup.clone());
+        let owner = owner.with_dedup(self.dedup_of(volume).cloned());
         let owner = Arc::new(match changed {
             Some(changed) => {
                 owner.with_patches(Before::new(volume, changed, self.archive.format()))

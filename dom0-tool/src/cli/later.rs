@@ -7,8 +7,6 @@ use super::error::UsageError;
 pub enum Release {
     /// Targets on other machines and in other qubes.
     Targets,
-    /// Qubes with their settings.
-    Qubes,
 }
 
 impl Release {
@@ -16,18 +14,15 @@ impl Release {
     pub fn number(self) -> &'static str {
         match self {
             Self::Targets => "0.4",
-            Self::Qubes => "0.5",
         }
     }
 }
-
-use Release::Qubes;
 
 /// Commands to come.
 const COMMANDS: &[(&str, Release)] = &[];
 
 /// Long options to come, without their dashes.
-const OPTIONS: &[(&str, Release)] = &[("dom0", Qubes)];
+const OPTIONS: &[(&str, Release)] = &[];
 
 /// Work-arounds that users of Wyng have in their scripts. `--force-retry` made it try again what had failed after an interruption; here the next
 /// command goes on from the last commit by itself, however often it failed before.

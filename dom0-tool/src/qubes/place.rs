@@ -114,6 +114,20 @@ pub fn candidates(qube: &str, class: &QubeClass, volume: &str) -> [String; 2] {
     ]
 }
 
+/// The qube and the volume of it that a volume of an archive is, by its name: what [`candidates`] makes.
+pub fn qube_of(name: &str) -> Option<(&str, &str)> {
+    let folder = ["appvms/", "vm-templates/"];
+    let (qube, volume) = match folder.iter().find_map(|folder| name.strip_prefix(folder)) {
+        Some(rest) => {
+            let (qube, file) = rest.split_once('/')?;
+            (qube, file.strip_suffix(".img")?)
+        }
+        None => name.strip_prefix("vm-")?.rsplit_once('-')?,
+    };
+    let is_one = !qube.is_empty() && !qube.contains('/') && matches!(volume, "private" | "root");
+    is_one.then_some((qube, volume))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +173,31 @@ mod tests {
         assert_eq!(found.live, "appvms/mail/private-dirty.img");
         let both = candidates("mail", &QubeClass::App, "private");
         assert_eq!(both, ["vm-mail-private", "appvms/mail/private.img"]);
+    }
+
+    #[test]
+    fn a_volumes_name_tells_whose_it_is() {
+        for class in [QubeClass::App, QubeClass::Template] {
+            for qube in ["mail", "my-vpn", "debian-13.1"] {
+                for volume in ["private", "root"] {
+                    for name in candidates(qube, &class, volume) {
+                        assert_eq!(qube_of(&name), Some((qube, volume)), "{name}");
+                    }
+                }
+            }
+        }
+        for other in [
+            "qubes:settings",
+            "vm-private",
+            "vm--private",
+            "vm-a-1-back",
+            "vm-a/b-root",
+            "appvms/root.img",
+            "appvms/a/b/root.img",
+            "photos",
+        ] {
+            assert_eq!(qube_of(other), None, "{other}");
+        }
     }
 
     #[test]

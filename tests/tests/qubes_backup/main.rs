@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "failing loudly is what these are for")]
 
+mod dom0;
 mod faults;
+mod names;
 mod sessions;
 
 use std::fs::{self, File};

@@ -1,6 +1,7 @@
 //! `backup`: qubes with their settings, as one session.
 
 mod check;
+mod dom0;
 mod freezing;
 mod showing;
 
@@ -22,6 +23,7 @@ use crate::backup::{SendReport, VolumeOutcome};
 use crate::cli::{Backup, Exit, Target};
 use crate::joints::VolumeNames;
 use crate::joints::qubes::QubeRegistry;
+use crate::qubes::dom0_files;
 use crate::qubes::{Plan, SETTINGS, System, TextVolume, Wanted, choose, inventory, settings_text};
 
 use freezing::freeze;
@@ -46,9 +48,9 @@ fn attempt(world: &World<'_>, wanted: &Backup, taken: &mut Taken) -> Result<Exit
     let choice = choose(&system, &wish(world, wanted));
     let known = names(&archive);
     let plan = Plan::make(&system, choice, wanted.live, &known);
-    showing::plan(world, &plan);
+    showing::plan(world, &plan, wanted.dom0);
     let mut troubled = showing::problems(world, &system, &plan);
-    if plan.lines.is_empty() && plan.bare.is_empty() {
+    if plan.lines.is_empty() && plan.bare.is_empty() && !wanted.dom0 {
         return Err(Error::refused("there is no qube to save", ""));
     }
     let settings = settings(&system, &plan, &known)?;
@@ -59,6 +61,12 @@ fn attempt(world: &World<'_>, wanted: &Backup, taken: &mut Taken) -> Result<Exit
     // First, so that a run that is cut short has them.
     volumes.frozen.insert(0, Box::new(settings));
     volumes.origins.insert(0, made_here(SETTINGS));
+    let files = wanted.dom0.then(|| {
+        let (files, problems, missing) = dom0::files(world, archive.chunk_size());
+        volumes.frozen.push(Box::new(files));
+        volumes.origins.push(made_here(dom0_files::VOLUME));
+        (problems, missing)
+    });
     let sent = retried_with(world, &mut archive, |archive| {
         let session = (tags.clone(), plan.domains());
         send_all(world, archive, wanted, &mut volumes, session)
@@ -71,6 +79,13 @@ fn attempt(world: &World<'_>, wanted: &Backup, taken: &mut Taken) -> Result<Exit
     }
     taken.keep(volumes, lock);
     let (report, before) = sent?;
+    if let Some((problems, missing)) = files {
+        let problems = problems.all();
+        dom0::tell(world, &problems);
+        if missing + problems.len() > 0 {
+            troubled.insert(DOM0);
+        }
+    }
     send::tell(world, &report);
     troubled.extend(failed(&plan, &report));
     let exit = send::exit(&report, troubled.is_empty());
@@ -87,6 +102,9 @@ fn attempt(world: &World<'_>, wanted: &Backup, taken: &mut Taken) -> Result<Exit
     }
     Ok(exit)
 }
+
+/// What dom0 is called among the qubes.
+const DOM0: &str = "dom0";
 
 /// A volume whose content is made here.
 fn made_here(name: &str) -> Origin {

@@ -6,15 +6,17 @@ use crate::app::listing::{Cell, Rows};
 use crate::app::world::World;
 use crate::cli::Verbosity;
 use crate::entry;
+use crate::joints::qubes::QubeClass;
+use crate::qubes::dom0_files::FOLDERS;
 use crate::qubes::{Plan, System};
 use crate::report::Align;
 
 /// Shows what will be saved, and in what state.
-pub fn plan(world: &World<'_>, plan: &Plan<'_>) {
+pub fn plan(world: &World<'_>, plan: &Plan<'_>, dom0: bool) {
     if world.common.verbosity == Verbosity::Quiet {
         return;
     }
-    let rows = rows(plan);
+    let rows = rows(plan, dom0);
     entry::show(&if world.common.json {
         rows.json()
     } else {
@@ -22,7 +24,7 @@ pub fn plan(world: &World<'_>, plan: &Plan<'_>) {
     });
 }
 
-fn rows(plan: &Plan<'_>) -> Rows {
+fn rows(plan: &Plan<'_>, dom0: bool) -> Rows {
     let columns = [
         ("QUBE", Align::Left),
         ("CLASS", Align::Left),
@@ -61,6 +63,17 @@ fn rows(plan: &Plan<'_>) -> Rows {
     // Stable: a qube's volumes stay in their order.
     lines.sort_by_key(|(qube, _)| *qube);
     rows.lines = lines.into_iter().map(|(_, cells)| cells).collect();
+    if dom0 {
+        let folders = FOLDERS.map(|folder| format!("/{folder}")).join(" ");
+        rows.lines.push(vec![
+            text("dom0"),
+            text(QubeClass::Admin.word()),
+            text("files"),
+            Cell::Text(folders),
+            text("-"),
+            text("as they are while they are read"),
+        ]);
+    }
     rows
 }
 

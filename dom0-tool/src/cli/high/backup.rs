@@ -15,14 +15,14 @@ pub fn backup(low: low::Backup) -> Meaning {
         ..common(low.place, low.unlock)?
     };
     let qubes = once(low.qubes);
-    if qubes.is_empty() && !low.includes {
+    if qubes.is_empty() && !low.includes && !low.dom0 {
         return Err(UsageError::new(
             "no qube is named",
-            "name some, or give --includes for all that are marked for backup",
+            "name some, or give --includes for all that are marked for backup, or --dom0",
         ));
     }
     let left = |name| !low.exclude.contains(name);
-    if !low.includes && !qubes.iter().any(left) {
+    if !qubes.is_empty() && !low.includes && !qubes.iter().any(left) {
         return Err(UsageError::new(
             "--exclude leaves no qube",
             "leave out fewer",
@@ -56,6 +56,7 @@ pub fn backup(low: low::Backup) -> Meaning {
         qubes,
         includes: low.includes,
         excluded: low.exclude,
+        dom0: low.dom0,
         live: low.live,
         check: low.check_after_send,
         send,

@@ -178,6 +178,13 @@ fn list(low: low::List) -> Meaning {
         some => Some(one_session(some)?),
     };
     let what = match (volumes.as_slice(), session) {
+        ([], None) if low.qubes => Listing::Qubes,
+        _ if low.qubes => {
+            return Err(UsageError::new(
+                "--qubes shows all qubes, and nothing else",
+                "leave out the names and the session, or --qubes",
+            ));
+        }
         ([], None) => Listing::Volumes,
         ([], Some(session)) => Listing::Content(session),
         ([volume], None) => Listing::Sessions(volume.clone()),

@@ -27,6 +27,9 @@ pub struct Backup {
     /// Save running qubes as they are now, which is as after a power cut, not as of their last stop
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "live")]
     pub live: bool,
+    /// dom0's own files too: /home, /srv, /etc/qubes and /etc/nacre, keys excepted
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "dom0")]
+    pub dom0: bool,
     /// Tag the session: ID or ID,DESCRIPTION; empty asks; may be repeated
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<TagWish>,

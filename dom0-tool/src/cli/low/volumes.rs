@@ -16,7 +16,7 @@ use crate::cli::volume::{Description, Import, VolumeName};
 /// Which volumes of the archive.
 #[derive(Debug, Args)]
 pub struct Select {
-    /// Names of volumes in the archive
+    /// Names of volumes in the archive; for verify and prune also of qubes, which are all of their volumes (a volume of the same name comes first)
     #[arg(value_name = "VOLUME")]
     pub volumes: Vec<VolumeName>,
     /// All volumes
@@ -196,9 +196,12 @@ pub struct Verify {
 /// `list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Show the sessions of this volume
-    #[arg(value_name = "VOLUME")]
+    /// Show the sessions of this volume or qube
+    #[arg(value_name = "VOLUME|QUBE")]
     pub volumes: Vec<VolumeName>,
+    /// Show qubes, with the age of their newest session
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "qubes")]
+    pub qubes: bool,
     /// Show what is in this session: YYYYMMDD-HHMMSS, ^TAG or newest
     #[arg(long, value_name = "SESSION")]
     pub session: Option<SessionSelector>,
@@ -240,8 +243,8 @@ pub struct Add {
 /// `delete`.
 #[derive(Debug, Args)]
 pub struct Delete {
-    /// The volume to remove
-    #[arg(value_name = "VOLUME")]
+    /// The volume to remove, or a qube, which is all of its volumes
+    #[arg(value_name = "VOLUME|QUBE")]
     pub volumes: Vec<VolumeName>,
     /// Name the volume by its number, which `nacre list --verbose` shows
     #[arg(long, value_name = "N")]

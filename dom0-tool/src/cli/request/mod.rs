@@ -281,11 +281,13 @@ pub struct List {
 pub enum Listing {
     /// The volumes.
     Volumes,
-    /// The sessions of a volume.
+    /// The qubes of which there are volumes.
+    Qubes,
+    /// The sessions of a volume or qube.
     Sessions(VolumeName),
     /// The volumes in a session.
     Content(SessionPoint),
-    /// One volume in a session.
+    /// One volume, or one qube, in a session.
     VolumeIn(VolumeName, SessionPoint),
 }
 
