@@ -132,3 +132,33 @@ fn settings_stay_as_long_as_a_volume_of_their_session_and_go_with_the_last() {
     );
     machine.done(&["arch-check"]);
 }
+
+#[test]
+fn status_shows_qubes_that_were_never_backed_up_first() {
+    let test = "status_shows_qubes_that_were_never_backed_up_first";
+    let machine = match machine(Release::R42, FileSystem::Btrfs) {
+        Ok(machine) => machine,
+        Err(why) => skip!(test, "{why}"),
+    };
+    machine.done(&["backup", "mail"]);
+    let status = machine.done(&["status", "--json"]).out;
+    let rows = status
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let qubes: Vec<(String, bool)> = rows
+        .filter(|row| row["kind"] == "qube")
+        .map(|row| {
+            (
+                row["qube"].as_str().unwrap().to_owned(),
+                row["age"].is_i64(),
+            )
+        })
+        .collect();
+    let never = ["debian-13", "default-dvm", "win"].map(|qube| (qube.to_owned(), false));
+    // Not `scratch`, which is not marked.
+    assert_eq!(qubes, [&never[..], &[("mail".to_owned(), true)]].concat());
+    let text = words(&machine.done(&["status"]).out);
+    let head = text.iter().position(|line| line == "QUBE AGE AT").unwrap();
+    assert_eq!(text[head + 1], "debian-13 never -");
+    assert!(text[head + 4].starts_with("mail "), "{text:?}");
+}

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::outstanding::{self, Outstanding};
+use super::qubes::{QubeStatus, marked, qubes};
 use super::record::{self, Failure, Record, VolumeRecord};
 use crate::app::reaching::{pin_name, place};
 use crate::app::world::World;
@@ -16,6 +17,8 @@ pub struct Status {
     pub now: i64,
     /// Each target.
     pub targets: Vec<TargetStatus>,
+    /// Each qube: those never backed up first, then those whose backup is the oldest.
+    pub qubes: Vec<QubeStatus>,
 }
 
 /// How things stand with a target.
@@ -81,11 +84,13 @@ pub fn collect(worlds: &[&World<'_>], wanted: &Wanted) -> Result<Status> {
         );
     }
     let targets = records.into_iter();
+    let targets: Vec<TargetStatus> = targets
+        .map(|record| target(world, record, wanted))
+        .collect();
     Ok(Status {
         now: world.clock().now().seconds,
-        targets: targets
-            .map(|record| target(world, record, wanted))
-            .collect(),
+        qubes: qubes(&targets, &marked()),
+        targets,
     })
 }
 

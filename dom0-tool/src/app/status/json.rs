@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::collect::{Status, TargetStatus, VolumeStatus};
 use super::outstanding::Outstanding;
+use super::qubes::QubeStatus;
 use super::record::Failure;
 use crate::report::ascii_line;
 
-/// A line for each target, and behind it one for each of its volumes.
+/// A line for each target, and behind it one for each of its volumes; then one for each qube.
 pub fn lines(status: &Status) -> String {
     let mut lines = String::new();
     for target in &status.targets {
@@ -15,6 +16,9 @@ pub fn lines(status: &Status) -> String {
         for volume in &target.volumes {
             lines.push_str(&ascii_line(&of_volume(status.now, target, volume)));
         }
+    }
+    for qube in &status.qubes {
+        lines.push_str(&ascii_line(&of_qube(status.now, qube)));
     }
     lines
 }
@@ -49,6 +53,16 @@ fn of_volume(now: i64, target: &TargetStatus, volume: &VolumeStatus) -> Value {
         "outstanding_exact": exact,
         "unfinished": volume.unfinished,
         "failure": volume.failure.as_ref().map(failure),
+    })
+}
+
+fn of_qube(now: i64, qube: &QubeStatus) -> Value {
+    json!({
+        "kind": "qube",
+        "qube": qube.qube,
+        "current": qube.current,
+        "age": qube.current.map(|at| now.saturating_sub(at)),
+        "target": qube.target,
     })
 }
 

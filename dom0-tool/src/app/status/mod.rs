@@ -7,6 +7,7 @@ mod collect;
 mod json;
 mod outstanding;
 mod prometheus;
+mod qubes;
 pub mod record;
 mod text;
 
@@ -17,6 +18,7 @@ use std::path::Path;
 
 pub use collect::{Status, TargetStatus, VolumeStatus, collect};
 pub use outstanding::Outstanding;
+pub use qubes::QubeStatus;
 
 use super::world::World;
 use crate::archive::{Error, Result};

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::collect::{Status, TargetStatus, VolumeStatus};
 use super::outstanding::Outstanding;
+use super::qubes::QubeStatus;
 
 /// A gauge: its name, what it means, and its samples.
 struct Gauge {
@@ -62,6 +63,7 @@ pub fn text(status: &Status) -> String {
             "When it failed.",
             |target| target.failure.as_ref().map(|failure| failure.time),
         ),
+        of_qubes(status),
         Gauge {
             name: "nacre_status_timestamp_seconds",
             help: "When this file was written.",
@@ -108,6 +110,19 @@ fn of_volumes(
         name,
         help,
         samples,
+    }
+}
+
+fn of_qubes(status: &Status) -> Gauge {
+    let qubes = status.qubes.iter();
+    let sample = |qube: &QubeStatus| {
+        let labels = format!("{{qube=\"{}\"}}", escape(&qube.qube));
+        (labels, qube.current.unwrap_or(0))
+    };
+    Gauge {
+        name: "nacre_qube_last_success_timestamp_seconds",
+        help: "Up to when some target has all of the qube's volumes; 0: never.",
+        samples: qubes.map(sample).collect(),
     }
 }
 
@@ -165,6 +180,7 @@ mod tests {
                 volumes: vec![volume],
                 ..TargetStatus::default()
             }],
+            qubes: Vec::new(),
         };
         let text = text(&status);
         let labels = r#"{target="nas",volume="a\"b\\c\nd?"}"#;

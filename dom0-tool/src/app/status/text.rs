@@ -2,6 +2,7 @@
 
 use super::collect::{Status, TargetStatus, VolumeStatus};
 use super::outstanding::Outstanding;
+use super::qubes::QubeStatus;
 use super::record::{Failure, SINGLE_WRITER, UNSYNCED};
 use crate::app::world::{World, civil};
 use crate::joints::sanitise::sanitise;
@@ -9,14 +10,32 @@ use crate::report::{Align, Table, text};
 
 /// A table for each target, with what matters most above it.
 pub fn text(world: &World<'_>, status: &Status) -> String {
-    if status.targets.is_empty() {
+    if status.targets.is_empty() && status.qubes.is_empty() {
         return "This machine has not backed anything up yet.\n".to_owned();
     }
-    let all = status.targets.iter();
-    let all: Vec<String> = all
-        .map(|target| of_target(world, status.now, target))
-        .collect();
+    let targets = status.targets.iter();
+    let targets = targets.map(|target| of_target(world, status.now, target));
+    let mut all: Vec<String> = targets.collect();
+    all.extend((!status.qubes.is_empty()).then(|| of_qubes(status.now, &status.qubes)));
     all.join("\n")
+}
+
+/// What people ask first, so it stands last, where it is seen.
+fn of_qubes(now: i64, qubes: &[QubeStatus]) -> String {
+    let mut table = Table::new(&[
+        ("QUBE", Align::Left),
+        ("AGE", Align::Right),
+        ("AT", Align::Left),
+    ]);
+    for qube in qubes {
+        table.row([
+            clean(&qube.qube),
+            qube.current
+                .map_or_else(|| "never".to_owned(), |at| text::age(now, at)),
+            qube.target.as_deref().map_or_else(|| "-".to_owned(), clean),
+        ]);
+    }
+    table.render()
 }
 
 fn of_target(world: &World<'_>, now: i64, target: &TargetStatus) -> String {
