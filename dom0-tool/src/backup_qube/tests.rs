@@ -88,7 +88,10 @@ fn what_the_user_says_counts() {
     let found = choose("vault", &offers, true, wanted);
     assert_eq!(found, Ok(Choice::Attach(device("sys-usb", "sdb1", "b"))));
     let told = sentence(choose("vault", &offers[..1], false, wanted));
-    assert!(told.contains("no block device sys-usb:sdb1"), "{told}");
+    assert!(
+        told.contains("offers a block device sys-usb:sdb1"),
+        "{told}"
+    );
     for bad in [
         "sys-usb",
         "sys-usb:",

@@ -122,20 +122,6 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_later_is_said_to_come_later_and_never_ignored() {
-        for typed in [
-            "nacre --meta-reduce=auto send a",
-            "nacre send a --meta-reduce auto",
-            "nacre --unknown send --meta-reduce=auto",
-        ] {
-            assert!(
-                arranged(typed).unwrap_err().what.contains("comes in 0."),
-                "{typed}"
-            );
-        }
-    }
-
-    #[test]
     fn the_last_of_a_switch_and_its_negation_counts() {
         let negated = |line: &str| {
             let words = line.split(' ').map(OsString::from).collect();
