@@ -51,7 +51,7 @@ impl Archive {
         self.old_headers.extend(names_of(&self.header));
         self.take_over(next);
         let committed = self.begin_small_commit().finish(clock);
-        if let Err(Error::Refused { .. }) = &committed {
+        if let Err(Error::Outrun | Error::Refused { .. }) = &committed {
             // Another writer was faster, so this header never comes into force; a key that he removed must not open it.
             drop(self.store.delete(&names));
         }
