@@ -5,7 +5,7 @@ use std::io::Write;
 
 use crate::cli::{
     Early, Exit, Invocation, OF_TARGET, Preset, RETENTION_RULES, Sections, TargetPresets, Typed,
-    UsageError, later_option, needless_option,
+    UsageError, needless_option,
 };
 use crate::config::{
     self, Checked, ConfigError, OptionKind, Setting, TargetSection, Words, nearest,
@@ -66,8 +66,6 @@ fn presets(typed: &Typed) -> Result<Checked, ConfigError> {
             OptionKind::Known
         } else if let Some(notice) = needless_option(key) {
             OptionKind::Needless(notice)
-        } else if let Some(UsageError { what, remedy }) = later_option(key) {
-            OptionKind::Later(what, remedy)
         } else {
             OptionKind::Unknown
         }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use super::catalog::{Catalog, Kind};
-use super::error::UsageError;
-use super::later;
+use super::needless;
 
 /// What was typed, in order.
 #[derive(Debug, Default)]
@@ -18,11 +17,11 @@ pub struct Arranged {
     pub notices: Vec<String>,
 }
 
-/// Arranges a command line, whose first word is the program. Options to come are errors here, options that do nothing
-/// are taken out; whatever is unknown stays for the parser to refuse.
-pub fn arrange(args: Vec<OsString>, catalog: &Catalog) -> Result<Arranged, UsageError> {
+/// Arranges a command line, whose first word is the program. Options that do nothing are taken out;
+/// whatever is unknown stays for the parser to refuse.
+pub fn arrange(args: Vec<OsString>, catalog: &Catalog) -> Arranged {
     let mut arranged = Arranged::default();
-    let mut args = args.into_iter();
+    let mut args = args.into_iter().peekable();
     let program = args.next().unwrap_or_else(|| OsString::from("nacre"));
     let mut command = None;
     let mut rest: Vec<OsString> = Vec::new();
@@ -38,8 +37,12 @@ pub fn arrange(args: Vec<OsString>, catalog: &Catalog) -> Result<Arranged, Usage
                 Some((name, _)) => (name, true),
                 None => (option, false),
             };
-            if let Some(notice) = later::needless(name) {
+            if let Some(notice) = needless::notice(name) {
                 arranged.notices.push(notice);
+                let next = args.peek().and_then(|next| next.to_str());
+                if !has_value && next.is_some_and(|next| needless::takes(name, next)) {
+                    args.next();
+                }
                 continue;
             }
             if let Some(switch) = negated_switch(name, has_value, catalog) {
@@ -47,9 +50,6 @@ pub fn arrange(args: Vec<OsString>, catalog: &Catalog) -> Result<Arranged, Usage
                 rest.retain(|earlier| earlier.to_str() != Some(typed.as_str()));
                 arranged.negated.insert(switch);
                 continue;
-            }
-            if let Some(error) = later::option(name) {
-                return Err(error);
             }
             arranged.negated.remove(name);
             let takes_next =
@@ -59,16 +59,13 @@ pub fn arrange(args: Vec<OsString>, catalog: &Catalog) -> Result<Arranged, Usage
         } else if command.is_some() || (word.len() > 1 && word.starts_with('-')) {
             rest.push(arg);
         } else {
-            if let Some(error) = later::command(word) {
-                return Err(error);
-            }
             command = Some(arg);
         }
     }
     arranged.argv.push(program);
     arranged.argv.extend(command);
     arranged.argv.extend(rest);
-    Ok(arranged)
+    arranged
 }
 
 fn command_name(command: Option<&OsString>) -> Option<&str> {
@@ -85,14 +82,13 @@ fn negated_switch(name: &str, has_value: bool, catalog: &Catalog) -> Option<Stri
 mod tests {
     use super::*;
 
-    fn arranged(line: &str) -> Result<String, UsageError> {
+    fn arranged(line: &str) -> String {
         let words = line.split(' ').map(OsString::from).collect();
-        let argv = arrange(words, &Catalog::new())?.argv;
-        Ok(argv
-            .iter()
+        let argv = arrange(words, &Catalog::new()).argv;
+        argv.iter()
             .map(|arg| arg.to_string_lossy())
             .collect::<Vec<_>>()
-            .join(" "))
+            .join(" ")
     }
 
     #[test]
@@ -116,8 +112,13 @@ mod tests {
                 "nacre send --passcmd --autoprune a",
                 "nacre send --passcmd --autoprune a",
             ),
+            ("nacre --meta-reduce on list a", "nacre list a"),
+            ("nacre --meta-reduce extra:10 list a", "nacre list a"),
+            ("nacre --meta-reduce=on list a", "nacre list a"),
+            ("nacre --meta-reduce list on", "nacre list on"),
+            ("nacre --force-retry send on", "nacre send on"),
         ] {
-            assert_eq!(arranged(typed).unwrap(), wanted);
+            assert_eq!(arranged(typed), wanted);
         }
     }
 
@@ -125,7 +126,7 @@ mod tests {
     fn the_last_of_a_switch_and_its_negation_counts() {
         let negated = |line: &str| {
             let words = line.split(' ').map(OsString::from).collect();
-            let arranged = arrange(words, &Catalog::new()).unwrap();
+            let arranged = arrange(words, &Catalog::new());
             (arranged.argv.len(), arranged.negated.contains("dedup"))
         };
         assert_eq!(negated("nacre send --dedup --no-dedup"), (2, true));

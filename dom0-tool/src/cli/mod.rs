@@ -10,10 +10,10 @@ mod error;
 mod exit;
 mod high;
 mod keep;
-mod later;
 mod local;
 mod low;
 mod named;
+mod needless;
 mod pref;
 mod request;
 mod retention;
@@ -31,11 +31,11 @@ pub use domain::DomainWish;
 pub use error::{BadValue, Early, UsageError};
 pub use exit::Exit;
 pub use keep::{ApDays, AutoPrune, KeepSpec, Span};
-pub use later::{Release, needless as needless_option, option as later_option};
 pub use local::{
     LARGEST_FILE as LARGEST_VOLUMES_FILE, Listed, ListedStorages, Local, LocalPlace, parse_volumes,
 };
 pub use named::{OF_TARGET, Sections, TargetPresets};
+pub use needless::notice as needless_option;
 pub use pref::Pref;
 pub use request::Rules as PruneRules;
 pub use request::{

@@ -43,7 +43,7 @@ impl Typed {
     /// Reads a command line, whose first word is the program.
     pub fn new(args: Vec<OsString>) -> Result<Self, Early> {
         let catalog = Catalog::new();
-        let arranged = arrange(args, &catalog)?;
+        let arranged = arrange(args, &catalog);
         let matches = parse(&catalog, &arranged.argv)?;
         let Some((command, matches)) = matches.subcommand() else {
             return Err(Early::Help(

@@ -10,8 +10,6 @@ use super::{DEFAULT_PATH, Ini};
 pub enum OptionKind {
     /// An option that may be set.
     Known,
-    /// An option that comes later: the sentence and the remedy to answer with.
-    Later(String, String),
     /// An option that does nothing: the notice to show.
     Needless(String),
     /// No option.
@@ -118,11 +116,6 @@ fn option(
             notices.push(format!("{place}: {notice}"));
             Ok(None)
         }
-        OptionKind::Later(what, remedy) => Err(ConfigError::Line {
-            place,
-            what,
-            remedy,
-        }),
         OptionKind::Unknown => Err(unknown_key(ini, entry, words.known)),
     }
 }
