@@ -1,17 +1,16 @@
 //! What `backup` means.
 
+use super::send::sending;
 use super::{Meaning, common};
 use crate::cli::error::UsageError;
-use crate::cli::local::Local;
 use crate::cli::low;
-use crate::cli::request::{Backup, Common, Request, Selection, Send};
-use crate::cli::session::TagWish;
+use crate::cli::request::{Backup, Common, Request, Send};
 use crate::cli::target::QubeName;
 
 pub fn backup(low: low::Backup) -> Meaning {
     let common = Common {
         dry_run: low.dry_run,
-        threads: low.threads,
+        threads: low.sending.threads,
         ..common(low.place, low.unlock)?
     };
     let qubes = once(low.qubes);
@@ -28,29 +27,10 @@ pub fn backup(low: low::Backup) -> Meaning {
             "leave out fewer",
         ));
     }
-    if common.unattended && low.tag.contains(&TagWish::Ask) {
-        return Err(UsageError::new(
-            "--unattended allows no question, and an empty --tag is one",
-            "give the tag",
-        ));
-    }
     let send = Send {
-        imports: Vec::new(),
-        local: Local::None,
-        selection: Selection {
-            volumes: Vec::new(),
-            all: false,
-            excluded: Vec::new(),
-        },
-        tags: low.tag,
-        dedup: low.dedup,
-        domains: low.dedup_domain,
         // A session has all that was asked for, so that what it is the session of can be told from it alone.
         send_unchanged: true,
-        remap: low.remap,
-        autoprune: low.autoprune.unwrap_or_default(),
-        apdays: low.apdays.unwrap_or_default(),
-        retention: low.retention,
+        ..sending(low.sending, &common)?
     };
     let request = Backup {
         qubes,

@@ -68,8 +68,8 @@ pub fn diff(low: low::Diff) -> Result<(Common, Request), UsageError> {
         selection: selection(select)?,
         imports,
         local,
-        session: one_session(low.session)?,
-        strict: low.session_strict.is_none_or(|switch| switch.0),
+        session: one_session(low.past.session)?,
+        strict: low.past.session_strict.is_none_or(|switch| switch.0),
         quick: low.quick,
     };
     Ok((common, Request::Diff(request)))

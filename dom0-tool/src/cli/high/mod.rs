@@ -164,8 +164,8 @@ fn verify(low: low::Verify) -> Meaning {
     };
     let request = Verify {
         selection: selection(low.select)?,
-        session: one_session(low.session)?,
-        strict: low.session_strict.is_none_or(|switch| switch.0),
+        session: one_session(low.past.session)?,
+        strict: low.past.session_strict.is_none_or(|switch| switch.0),
     };
     Ok((common, Request::Verify(request)))
 }

@@ -54,8 +54,8 @@ pub fn receive(low: low::Receive) -> Meaning {
     check_snapshot(snapshot, mode, &goal)?;
     let request = Receive {
         selection,
-        session: one_session(low.session)?,
-        strict: low.session_strict.is_none_or(|switch| switch.0),
+        session: one_session(low.past.session)?,
+        strict: low.past.session_strict.is_none_or(|switch| switch.0),
         goal,
         mode,
         snapshot,

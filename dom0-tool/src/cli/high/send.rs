@@ -14,32 +14,47 @@ use crate::cli::volume::Import;
 pub fn send(low: low::Send) -> Meaning {
     let common = Common {
         dry_run: low.dry_run,
-        threads: low.threads,
+        threads: low.sending.threads,
         ..common(low.place, low.unlock)?
     };
     let local = local(low.storage)?;
     let imports = imports(low.import_other_from, &low.select, &local)?;
     let selection = volumes(low.select, &imports, &local)?;
+    let request = Send {
+        imports,
+        local,
+        selection,
+        send_unchanged: low.send_unchanged,
+        ..sending(low.sending, &common)?
+    };
+    Ok((common, Request::Send(request)))
+}
+
+/// What `send` and `backup` have in common: a `send` of nothing.
+pub fn sending(low: low::Sending, common: &Common) -> Result<Send, UsageError> {
     if common.unattended && low.tag.contains(&TagWish::Ask) {
         return Err(UsageError::new(
             "--unattended allows no question, and an empty --tag is one",
             "give the tag",
         ));
     }
-    let request = Send {
-        imports,
-        local,
-        selection,
+    Ok(Send {
+        imports: Vec::new(),
+        local: Local::None,
+        selection: Selection {
+            volumes: Vec::new(),
+            all: false,
+            excluded: Vec::new(),
+        },
         tags: low.tag,
         dedup: low.dedup,
         domains: low.dedup_domain,
-        send_unchanged: low.send_unchanged,
+        send_unchanged: false,
         remap: low.remap,
         autoprune: low.autoprune.unwrap_or_default(),
         apdays: low.apdays.unwrap_or_default(),
         retention: low.retention,
-    };
-    Ok((common, Request::Send(request)))
+    })
 }
 
 /// Which of the imports are meant: those named, or all. Each volume may have one only.

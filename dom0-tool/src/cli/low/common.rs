@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
+use crate::cli::session::SessionSelector;
 use crate::cli::target::{BlockPort, Target};
-use crate::cli::values::{Rate, Remember};
+use crate::cli::values::{Rate, Remember, Switch};
 
 /// Where the archive is, and how the program talks.
 #[derive(Debug, Args)]
@@ -86,4 +87,15 @@ pub struct Unlock {
     /// Accept a store that shows an older state than this machine remembers
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "force_allow_rollback", help_heading = "Key")]
     pub force_allow_rollback: bool,
+}
+
+/// Which session of volumes.
+#[derive(Debug, Args)]
+pub struct Past {
+    /// The session: YYYYMMDD-HHMMSS, ^TAG or newest [default: newest]
+    #[arg(long, value_name = "SESSION")]
+    pub session: Option<SessionSelector>,
+    /// Off: where a volume is not in that session, take its next older one [default: on]
+    #[arg(long, value_name = "ON|OFF")]
+    pub session_strict: Option<Switch>,
 }

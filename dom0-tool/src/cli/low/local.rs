@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::{Place, Select, Unlock};
+use super::{Past, Place, Select, Unlock};
 use crate::cli::local::LocalPlace;
-use crate::cli::session::SessionSelector;
-use crate::cli::values::Switch;
 
 /// Where volumes lie on this machine.
 #[derive(Debug, Args)]
@@ -52,12 +50,9 @@ pub struct Diff {
     /// Volumes.
     #[command(flatten)]
     pub select: Select,
-    /// The session: YYYYMMDD-HHMMSS, ^TAG or newest [default: newest]
-    #[arg(long, value_name = "SESSION")]
-    pub session: Option<SessionSelector>,
-    /// Off: where a volume is not in that session, take its next older one [default: on]
-    #[arg(long, value_name = "ON|OFF")]
-    pub session_strict: Option<Switch>,
+    /// The session.
+    #[command(flatten)]
+    pub past: Past,
     /// Compare checksums of chunks, and fetch nothing
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "quick")]
     pub quick: bool,

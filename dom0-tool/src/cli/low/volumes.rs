@@ -5,12 +5,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::{Place, Storage, Unlock};
+use super::{Past, Place, Sending, Storage, Unlock};
 use crate::cli::domain::DomainWish;
-use crate::cli::keep::{ApDays, AutoPrune};
-use crate::cli::retention::RetentionWish;
-use crate::cli::session::{SessionSelector, TagId, TagWish};
-use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember, Switch};
+use crate::cli::session::{SessionSelector, TagId};
+use crate::cli::values::{ChunkFactor, Compression, Encryption, HashType, Remember};
 use crate::cli::volume::{Description, Import, VolumeName};
 
 /// Which volumes of the archive.
@@ -75,36 +73,15 @@ pub struct Send {
     /// Read a volume from any file or device: 'VOLUME:|:PATH'; may be repeated
     #[arg(long, value_name = "IMPORT")]
     pub import_other_from: Vec<Import>,
-    /// Tag the session: ID or ID,DESCRIPTION; empty asks; may be repeated
-    #[arg(long, value_name = "TAG")]
-    pub tag: Vec<TagWish>,
-    /// Send only what the archive does not hold yet, anywhere in the volume's dedup domain
-    #[arg(long, short = 'd', action = ArgAction::SetTrue, overrides_with = "dedup")]
-    pub dedup: bool,
-    /// Dedup domain of new volumes: NAME, or PATTERN=NAME with * in the pattern; may be repeated
-    #[arg(long, value_name = "DOMAIN")]
-    pub dedup_domain: Vec<DomainWish>,
     /// Give unchanged volumes a session too
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "send_unchanged")]
     pub send_unchanged: bool,
-    /// Forget what is known of changes, and compare everything
-    #[arg(long, action = ArgAction::SetTrue, overrides_with = "remap")]
-    pub remap: bool,
-    /// Thin out old sessions of all volumes before: off, full, or on: only if the store may have too little room [default: off]
-    #[arg(long, value_name = "MODE")]
-    pub autoprune: Option<AutoPrune>,
-    /// How: all older than A days go (0: none); of those older than B days, each C days keep D [default: 0:62:1:2]
-    #[arg(long, value_name = "A:B:C:D")]
-    pub apdays: Option<ApDays>,
-    /// Rules for the volumes whose names fit a pattern, instead of --apdays: PATTERN=RULES, as in vm-work-*=keep-daily 7, keep-within 30d
-    #[arg(long, value_name = "RULES")]
-    pub retention: Vec<RetentionWish>,
+    /// What is sent, and what goes before.
+    #[command(flatten)]
+    pub sending: Sending,
     /// Say what would be sent, and send nothing
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "dry_run")]
     pub dry_run: bool,
-    /// Threads that compress and encrypt [default: one for each processor]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroU8>,
     /// Local storage.
     #[command(flatten)]
     pub storage: Storage,
@@ -123,12 +100,9 @@ pub struct Receive {
     /// Volumes.
     #[command(flatten)]
     pub select: Select,
-    /// The session: YYYYMMDD-HHMMSS, ^TAG or newest [default: newest]
-    #[arg(long, value_name = "SESSION")]
-    pub session: Option<SessionSelector>,
-    /// Off: where a volume is not in that session, take its next older one [default: on]
-    #[arg(long, value_name = "ON|OFF")]
-    pub session_strict: Option<Switch>,
+    /// The session.
+    #[command(flatten)]
+    pub past: Past,
     /// Write the volume to this file or block device
     #[arg(long, value_name = "PATH")]
     pub save_to: Option<PathBuf>,
@@ -176,12 +150,9 @@ pub struct Verify {
     /// Volumes.
     #[command(flatten)]
     pub select: Select,
-    /// The session: YYYYMMDD-HHMMSS, ^TAG or newest [default: newest]
-    #[arg(long, value_name = "SESSION")]
-    pub session: Option<SessionSelector>,
-    /// Off: where a volume is not in that session, take its next older one [default: on]
-    #[arg(long, value_name = "ON|OFF")]
-    pub session_strict: Option<Switch>,
+    /// The session.
+    #[command(flatten)]
+    pub past: Past,
     /// Threads that decrypt and unpack [default: one for each processor]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroU8>,
