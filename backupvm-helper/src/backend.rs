@@ -63,6 +63,9 @@ pub trait Backend: Send + Sync {
     /// Returns when everything that had returned before it was called survives a power cut.
     fn barrier(&self) -> Result<(), Failure>;
 
+    /// Keeps a file beside the archive's objects, if its name is free. Durable after the next `barrier`.
+    fn leave(&self, file: &str, text: &[u8]) -> Result<(), Failure>;
+
     /// Bytes that can still be written.
     fn free_space(&self) -> Result<u64, Failure>;
 }

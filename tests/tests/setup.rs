@@ -96,7 +96,8 @@ fn a_dry_run_shows_the_plan_and_does_nothing_of_it() {
     let wanted = "\
 This will be done, in this order, and nothing else:
 
-1. make the archive, and its key file
+1. make the archive and its key file, and put the script that restores without
+   nacre beside it
      nacre arch-init --key-file=HOME/night.key --dest=file:HOME/store/laptop --meta-dir=HOME/state --config=HOME/nacre.ini --unattended
 
 2. write the settings
@@ -114,7 +115,8 @@ This will be done, in this order, and nothing else:
 3. back up daily from now on
      systemctl enable --now nacre-backup.timer
 
-Note: no recovery sheet is printed, because nobody is there to take it: do it soon, by `nacre key recovery --dest=backup`.
+Note: no recovery sheet is printed, because nobody is there to take it: do it
+      soon, by `nacre key recovery --dest=backup`.
 
 Then the first backup: nacre backup --includes --dest=backup
 ";
@@ -161,13 +163,57 @@ fn a_script_sets_up_what_the_plan_said_and_a_second_time_nothing_new() {
     );
     assert!(
         again.out.contains("knows an archive there")
-            && again.out.contains("names the target backup already"),
+            && again.out.contains("names the target backup already")
+            && again.out.contains("because this target was set up before"),
         "{}",
         again.out
     );
     assert_eq!(
         (machine.ini(), fs::read(machine.path("night.key")).unwrap()),
         (ini, key)
+    );
+}
+
+#[test]
+fn names_of_files_beside_the_shell_are_written_down_in_full() {
+    let machine = Machine::new("");
+    let words = [
+        "setup",
+        "--dest=file:store/laptop",
+        "--config=nacre.ini",
+        "--meta-dir=state",
+        "--new-key-file=night.key",
+        "--unattended",
+        "--force",
+    ];
+    let run = || {
+        let program = machine.path("nacre").display().to_string();
+        let words = std::iter::once(program).chain(words.map(str::to_owned));
+        end(&mut machine.command(&words.collect::<Vec<_>>()))
+    };
+    let ended = run();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(
+        ended
+            .out
+            .lines()
+            .all(|line| line.len() <= 80 || line.starts_with("     nacre ")),
+        "only what is to be copied is wider than a terminal: {}",
+        ended.out
+    );
+    let ini = machine.ini();
+    for (name, path) in [
+        ("dest = file:", "store/laptop"),
+        ("key-file = ", "night.key"),
+    ] {
+        let wanted = format!("\n{name}{}\n", machine.path(path).display());
+        assert!(ini.contains(&wanted), "{wanted}: {ini}");
+    }
+    let again = run();
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(
+        again.out.starts_with("There is nothing left to do.\n"),
+        "{again:?}"
     );
 }
 
@@ -290,7 +336,7 @@ fn a_person_is_led_from_the_question_where_to_the_last_step() {
     let at = |text: &str| seen.find(text).unwrap_or_else(|| panic!("{text}: {seen}"));
     // The plan before the first step, the sheet before the key file.
     assert!(
-        at("Shall it be done?") < at("step 1 of 5: make the archive; you choose its passphrase")
+        at("Shall it be done?") < at("step 1 of 5: make the archive, whose passphrase you choose")
     );
     assert!(at("RECOVERY SHEET") < at("step 3 of 5: make a key file for runs that nobody attends"));
     assert!(
@@ -301,6 +347,17 @@ fn a_person_is_led_from_the_question_where_to_the_last_step() {
     assert_eq!(
         fs::read_to_string(machine.path("asked")).unwrap(),
         "enable --now nacre-backup.timer\n"
+    );
+
+    // Whoever runs it again has the sheet already.
+    let answers = [
+        ("qubes-ssh://QUBE:HOST/PATH)", place.as_str()),
+        ("Shall it be done? [y/N]", "y"),
+    ];
+    let (well, seen) = typed(&words.join(" "), &machine, &answers);
+    assert!(
+        well && !seen.contains("RECOVERY SHEET") && seen.contains("nacre key recovery --dest=disk"),
+        "{seen}"
     );
 }
 

@@ -98,11 +98,18 @@ fn each_way_says_what_it_is_and_ends_well() {
             client.put_whole(pack(1, 1), b"x").unwrap(),
             PutOutcome::Created
         );
+        for text in [b"first", b"again"] {
+            client.leave_restorer(0xbeef, text).unwrap();
+        }
         client.barrier().unwrap();
         client.close(Duration::from_secs(10)).unwrap();
         let folder = host.0.folder().join("archive/pack/01");
         let names: Vec<_> = fs::read_dir(folder).unwrap().collect();
         assert_eq!(names.len(), 1, "{offers:?}: no leftover");
+        let archive = host.0.folder().join("archive");
+        let restorer = fs::read(archive.join("emergency_restore.0000beef.py")).unwrap();
+        assert_eq!(restorer, b"first", "{offers:?}");
+        assert_eq!(fs::read_dir(archive).unwrap().count(), 1 + 3, "{offers:?}");
     }
 }
 

@@ -41,6 +41,31 @@ fn leftovers_of_the_dead_are_swept_and_of_the_living_spared() {
 }
 
 #[test]
+fn a_restorer_is_kept_beside_the_objects_also_append_only_and_never_replaced() {
+    let place = tempfile::tempdir().unwrap();
+    let archive = place.path().join("a");
+    let store = open_helper(&archive, true).unwrap();
+    store.leave_restorer(0x12ab, b"first").unwrap();
+    let base = place.path().as_os_str();
+    let arguments = [OsStr::new("--base"), base, OsStr::new("--append-only")];
+    let append_only = open_helper_with(&arguments, &archive, false).unwrap();
+    append_only.leave_restorer(0x12ab, b"second").unwrap();
+    append_only.leave_restorer(0xffff_ffff, b"third").unwrap();
+    append_only.barrier().unwrap();
+    let text = |name: &str| fs::read(archive.join(name)).unwrap();
+    assert_eq!(text("emergency_restore.000012ab.py"), b"first");
+    assert_eq!(text("emergency_restore.ffffffff.py"), b"third");
+    // And nothing else: no leftovers.
+    assert_eq!(fs::read_dir(&archive).unwrap().count(), 2 + 3);
+    let most = vec![b'#'; nacre_wire::limits::MAX_RESTORER + 1];
+    store.leave_restorer(1, &most[1..]).unwrap();
+    let refused = store.leave_restorer(2, &most).unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::TooLarge);
+    store.barrier().unwrap();
+    assert_eq!(text("emergency_restore.00000001.py").len(), most.len() - 1);
+}
+
+#[test]
 fn a_killed_writer_leaves_no_object_and_its_leftover_is_swept() {
     let place = tempfile::tempdir().unwrap();
     let archive = place.path().join("a");

@@ -54,7 +54,13 @@ impl Way {
 
     /// Commands that make, fill, read, change and check an archive.
     fn works(&self) {
-        self.done(&["arch-init"]);
+        let made = self.run(&["arch-init"]);
+        assert!(
+            made.code == 0
+                && format!("{}{}", made.out, made.err).contains(".py lies beside the archive now"),
+            "{:?}: {made:?}",
+            self.options
+        );
         self.done(&["send", &self.desk.import("vm", "image")]);
         let saved = self.desk.path("saved");
         let save_to = format!("--save-to={}", saved.display());

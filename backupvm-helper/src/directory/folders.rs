@@ -98,11 +98,6 @@ impl Folders {
         self.opened(Folder::of(name))
     }
 
-    /// The folder in which an object shall lie.
-    pub(super) fn for_writing(&self, name: Name) -> Result<BorrowedFd<'_>, Failure> {
-        self.made(Folder::of(name))
-    }
-
     pub(super) fn opened(&self, folder: Folder) -> Result<Option<BorrowedFd<'_>>, Failure> {
         let Some(parent) = folder.parent() else {
             return Ok(Some(self.root()));
@@ -121,7 +116,8 @@ impl Folders {
         }
     }
 
-    fn made(&self, folder: Folder) -> Result<BorrowedFd<'_>, Failure> {
+    /// The folder, made if it is not there.
+    pub(super) fn made(&self, folder: Folder) -> Result<BorrowedFd<'_>, Failure> {
         if let Some(open) = self.opened(folder)? {
             return Ok(open);
         }
@@ -150,7 +146,8 @@ impl Folders {
         self.mark(Folder::of(name));
     }
 
-    fn mark(&self, folder: Folder) {
+    /// The folder has changed. To be called before the change is answered.
+    pub(super) fn mark(&self, folder: Folder) {
         self.dirty
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use crate::args::Options;
 use crate::backend::{Backend, ByteSink, ListSink, Upload};
 use crate::failure::{Failure, While};
-use folders::Folders;
+use folders::{Folder, Folders};
 use publish::Publishing;
 
 /// An archive's folder.
@@ -97,7 +97,9 @@ impl Backend for Directory {
     }
 
     fn begin(&self, name: Name) -> Result<Box<dyn Upload + '_>, Failure> {
-        Ok(Box::new(upload::FileUpload::begin(self, name)?))
+        let (folder, file) = (Folder::of(name), name.file());
+        let upload = upload::FileUpload::begin(self, folder, file)?;
+        Ok(Box::new(upload))
     }
 
     fn read(&self, name: Name, ranges: &[Range], each: ByteSink<'_>) -> Result<(), Failure> {
@@ -166,6 +168,12 @@ impl Backend for Directory {
 
     fn barrier(&self) -> Result<(), Failure> {
         self.folders.barrier()
+    }
+
+    fn leave(&self, file: &str, text: &[u8]) -> Result<(), Failure> {
+        let mut upload = Box::new(upload::FileUpload::begin(self, Folder::Root, file)?);
+        upload.append(text)?;
+        upload.finish(text.len() as u64).map(drop)
     }
 
     fn free_space(&self) -> Result<u64, Failure> {

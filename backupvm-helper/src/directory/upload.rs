@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 
 use super::Directory;
-use super::folders::fsync_file;
+use super::folders::{Folder, fsync_file};
 use crate::backend::Upload;
 use crate::buffer::ALIGNMENT;
 use crate::failure::{Failure, While};
@@ -23,7 +23,8 @@ const DIRECT_FROM: usize = 1 << 20;
 /// A temporary file on its way to become an object.
 pub(super) struct FileUpload<'a> {
     directory: &'a Directory,
-    name: Name,
+    folder: Folder,
+    name: String,
     file: OwnedFd,
     temporary: String,
     length: u64,
@@ -33,12 +34,17 @@ pub(super) struct FileUpload<'a> {
 }
 
 impl<'a> FileUpload<'a> {
-    pub(super) fn begin(directory: &'a Directory, name: Name) -> Result<Self, Failure> {
-        let folder = directory.folders.for_writing(name)?;
-        let (file, temporary) = make_locked(folder)?;
+    /// Begins a file that is to have this name in a folder of the archive.
+    pub(super) fn begin(
+        directory: &'a Directory,
+        folder: Folder,
+        name: &str,
+    ) -> Result<Self, Failure> {
+        let (file, temporary) = make_locked(directory.folders.made(folder)?)?;
         Ok(Self {
             directory,
-            name,
+            folder,
+            name: name.to_owned(),
             file,
             temporary,
             length: 0,
@@ -165,21 +171,19 @@ impl Upload for FileUpload<'_> {
         // The content is on the disk before the name exists: no crash leaves an object with a hole in it.
         fsync_file(self.file.as_fd())?;
         let directory = self.directory;
-        let folder = directory.folders.for_writing(self.name)?;
-        self.published = directory.publishing.publish(
-            directory.root(),
-            folder,
-            &self.temporary,
-            self.name.file(),
-        )?;
+        let folder = directory.folders.made(self.folder)?;
+        self.published =
+            directory
+                .publishing
+                .publish(directory.root(), folder, &self.temporary, &self.name)?;
         // Also when it was there before: whoever made it may have died before its barrier.
-        directory.folders.mark_dirty(self.name);
+        directory.folders.mark(self.folder);
         if self.published
             && directory.publishing.unsettles()
             && let Err(failure) = fsync_file(self.file.as_fd())
         {
             // Nothing is left of a put that failed. Should this fail too, it is an object that no head names.
-            let _ = rustix::fs::unlinkat(folder, self.name.file(), AtFlags::empty());
+            let _ = rustix::fs::unlinkat(folder, &self.name, AtFlags::empty());
             return Err(failure);
         }
         Ok(self.published)
@@ -189,7 +193,7 @@ impl Upload for FileUpload<'_> {
 impl Drop for FileUpload<'_> {
     fn drop(&mut self) {
         if !self.published
-            && let Ok(Some(folder)) = self.directory.folders.existing(self.name)
+            && let Ok(Some(folder)) = self.directory.folders.opened(self.folder)
         {
             let _ = rustix::fs::unlinkat(folder, &self.temporary, AtFlags::empty());
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nacre_wire::{Class, ErrorCode, Name};
+use nacre_wire::{Class, ErrorCode};
 
 use super::{Answer, Ask, FOLDER, Packet, READ, Sftp, status};
 use crate::failure::Failure;
@@ -43,8 +43,8 @@ impl Folders {
     }
 
     /// The folder of this name has changed. To be called before the change is answered.
-    pub(super) fn mark_dirty(&self, name: Name) {
-        lock(&self.dirty).insert(folder_of(name));
+    pub(super) fn mark_dirty(&self, name: &str) {
+        lock(&self.dirty).insert(folder_of(name).to_owned());
     }
 }
 
@@ -52,12 +52,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `header`, `head` or `pack/xx`.
-pub(super) fn folder_of(name: Name) -> String {
-    let name = name.as_str();
-    name.rsplit_once('/')
-        .map_or("", |(folder, _)| folder)
-        .to_owned()
+/// `header`, `head` or `pack/xx`; "" for what lies beside them.
+pub(super) fn folder_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 impl Sftp {

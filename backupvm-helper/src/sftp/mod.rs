@@ -236,7 +236,7 @@ impl Backend for Sftp {
     }
 
     fn begin(&self, name: Name) -> Result<Box<dyn Upload + '_>, Failure> {
-        Ok(Box::new(upload::SftpUpload::begin(self, name)?))
+        Ok(Box::new(upload::SftpUpload::begin(self, name.as_str())?))
     }
 
     fn read(&self, name: Name, ranges: &[Range], each: ByteSink<'_>) -> Result<(), Failure> {
@@ -269,7 +269,7 @@ impl Backend for Sftp {
             for (name, ticket) in some.iter().zip(tickets) {
                 match ticket.wait()? {
                     Answer::Status(status::OK | status::NO_SUCH_FILE, _) => {
-                        self.folders.mark_dirty(*name);
+                        self.folders.mark_dirty(name.as_str());
                     }
                     other => return Err(refusal(&format!("delete {name}"), &other)),
                 }
@@ -290,6 +290,12 @@ impl Backend for Sftp {
 
     fn barrier(&self) -> Result<(), Failure> {
         self.sync_folders()
+    }
+
+    fn leave(&self, file: &str, text: &[u8]) -> Result<(), Failure> {
+        let mut upload = Box::new(upload::SftpUpload::begin(self, file)?);
+        upload.append(text)?;
+        upload.finish(text.len() as u64).map(drop)
     }
 
     fn free_space(&self) -> Result<u64, Failure> {

@@ -23,7 +23,8 @@ const NEARLY_FULL: u64 = 1 << 20;
 /// A temporary file on its way to become an object.
 pub(super) struct SftpUpload<'a> {
     sftp: &'a Sftp,
-    name: Name,
+    /// From the archive's folder, as are names of objects.
+    name: String,
     handle: Option<Handle<'a>>,
     temporary: Vec<u8>,
     length: u64,
@@ -98,14 +99,17 @@ impl Sftp {
 }
 
 impl<'a> SftpUpload<'a> {
-    pub(super) fn begin(sftp: &'a Sftp, name: Name) -> Result<Self, Failure> {
+    /// Begins a file that is to have this name below the archive's folder.
+    pub(super) fn begin(sftp: &'a Sftp, name: &str) -> Result<Self, Failure> {
         let folder = folder_of(name);
-        sftp.need_folder(&folder)?;
-        let made = sftp.make_temporary(&folder);
+        if !folder.is_empty() {
+            sftp.need_folder(folder)?;
+        }
+        let made = sftp.make_temporary(folder);
         let (handle, temporary) = made.map_err(|failure| sftp.explain(failure))?;
         Ok(Self {
             sftp,
-            name,
+            name: name.to_owned(),
             handle: Some(handle),
             temporary,
             length: 0,
@@ -216,10 +220,10 @@ impl Upload for SftpUpload<'_> {
             synced.map_err(|failure| self.sftp.explain(failure))?;
         }
         self.handle = None;
-        let path = self.sftp.path_of(self.name);
+        let path = self.sftp.folders.path(&self.name);
         self.published = self.sftp.publish(&self.temporary, &path)?;
         // Also when it was there before: whoever made it may have died before its barrier.
-        self.sftp.folders.mark_dirty(self.name);
+        self.sftp.folders.mark_dirty(&self.name);
         // A rename may have made a new entry without the size (crate::directory::publish); a link has not.
         if self.published
             && !self.sftp.atomic

@@ -3,12 +3,17 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::error::{FormatError, Result};
 use crate::ids::{ChunkId, Digest};
+
+/// SHA-256 without a key: for what is compared with the output of `sha256sum`.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
 
 /// Which keyed hash an archive uses; fixed at `arch-init` (`--hashtype`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use nacre_core::node::ChunkFormat;
 use super::hazards;
 use super::opening::{unanswered, write_pin};
 use super::reaching::{place, reach};
+use super::restorer;
 use super::world::{World, entropy};
 use crate::archive::{Error, InitOptions, Result, init};
 use crate::cli::{ArchInit, Compression, Encryption, Exit, HashType};
@@ -24,7 +25,10 @@ const KDF_SECONDS: f64 = 1.0;
 pub fn run(world: &World<'_>, wanted: &ArchInit) -> Result<Exit> {
     let place = place(world)?;
     if world.common.dry_run {
-        let text = format!("would make an archive at {place}");
+        let script = restorer::file_name();
+        let text = format!(
+            "would make an archive at {place}, and put {script} beside it, which restores without nacre"
+        );
         world.monitor().note(&text);
         return Ok(Exit::Done);
     }
@@ -54,6 +58,7 @@ pub fn run(world: &World<'_>, wanted: &ArchInit) -> Result<Exit> {
     hazards::tell(world, archive.store().as_ref());
     let text = format!("made archive {} at {place}", archive.id());
     world.monitor().note(&text);
+    restorer::leave(world, archive.store().as_ref());
     Ok(Exit::Done)
 }
 

@@ -25,6 +25,7 @@ mod reaching;
 mod receive;
 mod repair;
 mod restore;
+mod restorer;
 mod retrying;
 mod selection;
 mod send;

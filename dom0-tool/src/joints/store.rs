@@ -119,6 +119,14 @@ pub trait Store: Send + Sync {
     /// Returns when everything acknowledged before it was called survives a power cut.
     fn barrier(&self) -> Result<(), StoreError>;
 
+    /// Keeps a script beside the objects that restores the archive, for people who have nothing else. `mark` tells versions of it apart: it is
+    /// part of the file's name (doc/PROTOCOL.md), and one that is there stays. Durable after the next barrier.
+    fn leave_restorer(&self, mark: u32, text: &[u8]) -> Result<(), StoreError> {
+        let _ = (mark, text);
+        let detail = "this store keeps nothing but objects";
+        Err(StoreError::new(StoreErrorKind::Unsupported, None, detail))
+    }
+
     /// Bytes that can still be written, as the store claims.
     fn free_space(&self) -> Result<u64, StoreError>;
 

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nacre_core::object_name::{ObjectClass, ObjectName};
-use nacre_wire::limits::{MAX_DATA, MAX_NAMES, MAX_PUTS, MAX_RANGES, MAX_REQUESTS};
+use nacre_wire::limits::{MAX_DATA, MAX_NAMES, MAX_PUTS, MAX_RANGES, MAX_REQUESTS, MAX_RESTORER};
 use nacre_wire::{HelloReply, HelloRequest, Kind, Request};
 
 use super::child::{ChildProcess, Ends};
@@ -367,6 +367,16 @@ impl Store for Client {
 
     fn barrier(&self) -> Result<(), StoreError> {
         self.link.ask_done(None, &Request::Barrier)
+    }
+
+    fn leave_restorer(&self, mark: u32, text: &[u8]) -> Result<(), StoreError> {
+        if text.len() > MAX_RESTORER {
+            let detail = "the script that restores is too long";
+            return Err(StoreError::new(StoreErrorKind::TooLarge, None, detail));
+        }
+        let text = text.to_vec();
+        self.link
+            .ask_done(None, &Request::LeaveRestorer { mark, text })
     }
 
     fn free_space(&self) -> Result<u64, StoreError> {

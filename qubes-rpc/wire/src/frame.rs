@@ -22,6 +22,7 @@ pub enum Kind {
     FreeSpace,
     ProbePunch,
     Bye,
+    LeaveRestorer,
     HelloOk,
     Credit,
     PutDone,
@@ -38,7 +39,7 @@ pub enum Kind {
 }
 
 /// The one table of kinds and their numbers.
-const KINDS: [(Kind, u8); 26] = [
+const KINDS: [(Kind, u8); 27] = [
     (Kind::Hello, 0x01),
     (Kind::PutBegin, 0x02),
     (Kind::PutData, 0x03),
@@ -54,6 +55,7 @@ const KINDS: [(Kind, u8); 26] = [
     (Kind::FreeSpace, 0x0d),
     (Kind::ProbePunch, 0x0e),
     (Kind::Bye, 0x0f),
+    (Kind::LeaveRestorer, 0x10),
     (Kind::HelloOk, 0x81),
     (Kind::Credit, 0x82),
     (Kind::PutDone, 0x83),

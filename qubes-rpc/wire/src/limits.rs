@@ -24,6 +24,8 @@ pub const MAX_PUTS: u32 = 6;
 pub const MAX_REQUESTS: u32 = 64;
 /// Seconds after which a busy helper says that it is alive.
 pub const ALIVE_SECONDS: u64 = 10;
+/// Longest script that a helper keeps beside an archive, in bytes: what fits into a request.
+pub const MAX_RESTORER: usize = MAX_BODY as usize - 4;
 /// Ranges in one request, so that the request stays below `MAX_BODY`.
 pub const MAX_RANGES: usize = 4096;
 /// Names in one `Delete`, so that the request stays below `MAX_BODY`.

@@ -50,6 +50,14 @@ pub enum Request {
     ProbePunch,
     /// Answered with `Done`; then the helper ends.
     Bye,
+    /// Keeps a script that restores the archive beside its objects, for people who have nothing else. It is as public as it is untrusted there.
+    /// Its name holds the mark, which tells versions of it apart; one that is there stays.
+    LeaveRestorer {
+        /// The first bytes of the script's hash.
+        mark: u32,
+        /// The script: at most `MAX_RESTORER` bytes.
+        text: Vec<u8>,
+    },
 }
 
 impl Request {
@@ -69,6 +77,7 @@ impl Request {
             Self::FreeSpace => Kind::FreeSpace,
             Self::ProbePunch => Kind::ProbePunch,
             Self::Bye => Kind::Bye,
+            Self::LeaveRestorer { .. } => Kind::LeaveRestorer,
         }
     }
 
@@ -87,6 +96,10 @@ impl Request {
             Self::PutFinish(length) => out.extend_from_slice(&length.to_le_bytes()),
             Self::List(class) => out.push(class.to_byte()),
             Self::Delete(names) => names.iter().for_each(|name| name.encode(&mut out)),
+            Self::LeaveRestorer { mark, text } => {
+                out.extend_from_slice(&mark.to_le_bytes());
+                out.extend_from_slice(text);
+            }
             Self::PutAbort | Self::Barrier | Self::FreeSpace | Self::ProbePunch | Self::Bye => {}
         }
         out
@@ -121,6 +134,10 @@ impl Request {
             Kind::FreeSpace => Self::FreeSpace,
             Kind::ProbePunch => Self::ProbePunch,
             Kind::Bye => Self::Bye,
+            Kind::LeaveRestorer => Self::LeaveRestorer {
+                mark: cursor.u32()?,
+                text: cursor.rest().to_vec(),
+            },
             Kind::Unknown(byte) if byte < 0x80 => return Ok(None),
             _ => return Err(Malformed("a frame of this kind is no request")),
         };

@@ -42,6 +42,8 @@ fn request() -> impl Strategy<Value = Request> {
         Just(Request::FreeSpace),
         Just(Request::ProbePunch),
         Just(Request::Bye),
+        (any::<u32>(), vec(any::<u8>(), 0..2000))
+            .prop_map(|(mark, text)| Request::LeaveRestorer { mark, text }),
     ]
 }
 
@@ -180,6 +182,10 @@ fn mutated_requests_decode_to_what_encodes_the_same_or_to_an_error() {
         Request::Delete(vec![head, pack]),
         Request::Punch(pack, vec![range]),
         Request::Bye,
+        Request::LeaveRestorer {
+            mark: 7,
+            text: b"print()".to_vec(),
+        },
     ]
     .map(|request| (request.kind().to_byte(), request.encode_body()))
     .to_vec();
@@ -276,6 +282,7 @@ fn every_kind_keeps_its_number() {
     }
     // Numbers of the protocol: changing one breaks every helper out there.
     assert_eq!((Kind::Hello.to_byte(), Kind::Bye.to_byte()), (0x01, 0x0f));
+    assert_eq!(Kind::LeaveRestorer.to_byte(), 0x10);
     assert_eq!(
         (Kind::HelloOk.to_byte(), Kind::Error.to_byte()),
         (0x81, 0x8f)
@@ -298,7 +305,7 @@ fn the_document_names_every_kind_and_every_error() {
     let known: Vec<_> = (1..=255_u8)
         .filter(|byte| !matches!(Kind::from_byte(*byte), Kind::Unknown(_)))
         .collect();
-    assert_eq!(known.len(), 26);
+    assert_eq!(known.len(), 27);
     for byte in known {
         let kind = Kind::from_byte(byte);
         let row = format!("| 0x{byte:02x} | `{kind:?}` |");

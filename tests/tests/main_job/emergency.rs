@@ -1,7 +1,7 @@
 //! The emergency exit: tests/emergency_restore.py, written from doc/FORMAT.md alone, restores what `nacre` stored.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nacre_tests::desk::{Desk, end};
@@ -10,12 +10,47 @@ use nacre_tests::skip;
 
 use super::{CHUNK, data_pack, desk_with_session, make_image, write_sparse};
 
+/// The copy that every archive gets when it is made.
+fn copy_beside(desk: &Desk) -> PathBuf {
+    let entries = fs::read_dir(desk.path("store/archive")).unwrap().flatten();
+    let mut names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    let name = names.find(|name| name.starts_with("emergency_restore."));
+    desk.path("store/archive").join(name.expect("a copy"))
+}
+
+#[test]
+fn the_sheet_tells_the_script_beside_the_archive_from_another() {
+    let (desk, _) = desk_with_session();
+    let copy = copy_beside(&desk);
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("emergency_restore.py");
+    assert!(fs::read(&copy).unwrap() == fs::read(&ours).unwrap());
+    // An archive of before had none.
+    fs::remove_file(&copy).unwrap();
+    let sheet = desk.done(&["key", "recovery", "--untested"]);
+    assert!(fs::read(&copy).unwrap() == fs::read(&ours).unwrap());
+    let said = Command::new("sha256sum").arg(&copy).output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    let (digest, _) = said.split_once(' ').unwrap();
+    let name = copy.file_name().unwrap().to_str().unwrap();
+    for wanted in [
+        digest,
+        &format!("A copy lies beside the archive: {name}\n"),
+        "/usr/share/nacre/emergency_restore.py",
+    ] {
+        assert!(sheet.contains(wanted), "{wanted}: {sheet}");
+    }
+    // Where somebody put another in its place it stays, and the sheet's digest is still that of the right one.
+    fs::write(&copy, "import os\n").unwrap();
+    let sheet = desk.done(&["key", "recovery", "--untested"]);
+    assert!(sheet.contains(digest) && fs::read(&copy).unwrap() == b"import os\n");
+}
+
 /// A volume restored with a key of any kind.
 fn restored_with(desk: &Desk, python: &Path, key: &str, session: &str) -> Option<Vec<u8>> {
     let goal = desk.path("emergency.img");
     let _ = fs::remove_file(&goal);
     let output = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("emergency_restore.py"))
+        .arg(copy_beside(desk))
         .arg(desk.path("store/archive"))
         .args([key, "restore", "vol"])
         .arg(&goal)

@@ -8,8 +8,9 @@ use zeroize::Zeroizing;
 
 use super::super::opening::unanswered;
 use super::super::reaching::place;
+use super::super::restorer;
 use super::super::world::{World, entropy};
-use super::sheet::Sheet;
+use super::sheet::{Restorer, Sheet};
 use super::{list, note, now, open, put, refused};
 use crate::archive::{Error, Result};
 use crate::cli::{Exit, KeyName};
@@ -55,6 +56,12 @@ pub fn run(world: &World<'_>, label: Option<&KeyName>, untested: bool) -> Result
         day: list::day(world, now(world)),
         label,
         code: &code,
+        restorer: Restorer {
+            installed: restorer::INSTALLED,
+            // An archive of an older version has none yet, or an older one, which the sheet's digest would call a wrong one.
+            copy: restorer::leave(world, archive.store().as_ref()).then(restorer::file_name),
+            digest: restorer::digest(),
+        },
     };
     let shown = if world.common.json {
         entry::show(&sheet.json())

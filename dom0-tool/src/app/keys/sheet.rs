@@ -17,6 +17,18 @@ pub struct Sheet<'a> {
     pub label: &'a str,
     /// The code.
     pub code: &'a str,
+    /// The script that restores without nacre.
+    pub restorer: Restorer,
+}
+
+/// Where a person finds that script, and how it is told from another that somebody put in its place.
+pub struct Restorer {
+    /// Where the package installs it.
+    pub installed: &'static str,
+    /// What the copy beside the archive is called, if there is one.
+    pub copy: Option<String>,
+    /// SHA-256, as `sha256sum` prints it.
+    pub digest: String,
 }
 
 impl Sheet<'_> {
@@ -27,8 +39,13 @@ impl Sheet<'_> {
             day,
             label,
             code,
+            restorer,
             ..
         } = self;
+        let copy = restorer.copy.as_ref().map_or_else(String::new, |file| {
+            format!("A copy lies beside the archive: {file}\n      ")
+        });
+        let (installed, digest) = (restorer.installed, &restorer.digest);
         let target = sanitise(self.target.as_bytes(), 200);
         // 14 groups of four with hyphens between; the line breaks behind the seventh.
         let (first, second) = code.split_at_checked(35).unwrap_or((code, ""));
@@ -47,12 +64,21 @@ Made      {day}
 {picture}
 How to use it
   nacre list --recovery --dest=file:/PATH/OF/THE/ARCHIVE
-      asks for the code above. Every command takes --recovery, and takes the code where it asks for a passphrase. Capital or small
-      letters, spaces and hyphens do not matter; the last four symbols find slips. The picture holds the code too.
-  tests/emergency_restore.py ARCHIVE --recovery CODE restore VOLUME OUTPUT
-      restores a volume without Nacre.
+      asks for the code above. Every command takes --recovery, and takes the
+      code where it asks for a passphrase. Capital or small letters, spaces and
+      hyphens do not matter; the last four symbols find slips. The picture
+      holds the code too.
 
-Whoever has this sheet and a copy of the archive can read everything in it. Keep it where the archive is not.
+Without Nacre
+  python3 emergency_restore.py ARCHIVE --recovery CODE list
+  python3 emergency_restore.py ARCHIVE --recovery CODE restore VOLUME OUTPUT
+      is installed with Nacre: {installed}
+      {copy}Where the archive lies somebody may have changed it. This is the right
+      one if sha256sum says so:
+      {digest}
+
+Whoever has this sheet and a copy of the archive can read everything in it.
+Keep it where the archive is not.
 "
         )
     }
@@ -65,6 +91,7 @@ Whoever has this sheet and a copy of the archive can read everything in it. Keep
             "label": self.label,
             "created": self.day,
             "code": self.code,
+            "restorer": { "sha256": self.restorer.digest, "installed": self.restorer.installed, "copy": self.restorer.copy },
         }))
     }
 }
@@ -106,9 +133,17 @@ mod tests {
             day: "2026-11-21".to_owned(),
             label: "sheet of May",
             code: &code,
+            restorer: Restorer {
+                installed: "/usr/share/nacre/emergency_restore.py",
+                copy: Some("emergency_restore.0123abcd.py".to_owned()),
+                digest: "0123abcd".repeat(8),
+            },
         };
         let text = sheet.text(false);
         for part in [
+            "installed with Nacre: /usr/share/nacre/emergency_restore.py\n",
+            "beside the archive: emergency_restore.0123abcd.py\n",
+            "\n      0123abcd0123abcd0123abcd0123abcd0123abcd0123abcd0123abcd0123abcd\n",
             "00ff",
             "file:/mnt/x",
             "2026-11-21",
@@ -123,6 +158,10 @@ mod tests {
             .map(|line| line.replace('-', "").len())
             .sum();
         assert_eq!(symbols, 56);
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "a sheet of paper is no wider than a terminal: {text}"
+        );
         assert!(sheet.json().contains(&code));
     }
 

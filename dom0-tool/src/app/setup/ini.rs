@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::archive::{Error, Result};
 use crate::cli::Target;
-use crate::config;
+use crate::config::{self, Section};
 
 /// What becomes of an ini.
 pub enum Change {
@@ -19,6 +19,32 @@ pub enum Change {
     Added(String),
 }
 
+/// Whether the ini at `path` names this target.
+pub fn has_target(path: &Path, name: &str) -> Result<bool> {
+    let (_, sections) = read(path)?;
+    Ok(names(&sections, name))
+}
+
+fn names(sections: &[Section], name: &str) -> bool {
+    let header = format!("target {name}");
+    sections.iter().any(|section| section.name == header)
+}
+
+/// Text and sections of the ini; one that is not there is empty.
+fn read(path: &Path) -> Result<(String, Vec<Section>)> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            let text = format!("{} cannot be read ({error})", path.display());
+            return Err(Error::State(text));
+        }
+    };
+    let sections =
+        config::read(path, text.as_bytes()).map_err(|error| Error::State(error.to_string()))?;
+    Ok((text, sections))
+}
+
 /// The ini at `path` with a target of this name.
 pub fn with_target(
     path: &Path,
@@ -26,27 +52,14 @@ pub fn with_target(
     target: &Target,
     key_file: Option<&Path>,
 ) -> Result<Change> {
-    let failed = |error: String| Error::State(error);
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => {
-            return Err(failed(format!(
-                "{} cannot be read ({error})",
-                path.display()
-            )));
-        }
-    };
-    let sections =
-        config::read(path, text.as_bytes()).map_err(|error| failed(error.to_string()))?;
-    let header = format!("target {name}");
-    if sections.iter().any(|section| section.name == header) {
+    let (text, sections) = read(path)?;
+    if names(&sections, name) {
         return Ok(Change::None);
     }
     let key = key_file.map_or_else(String::new, |path| {
         format!("key-file = {}\n", path.display())
     });
-    let own = format!("[{header}]\ndest = {target}\n{key}");
+    let own = format!("[target {name}]\ndest = {target}\n{key}");
     if sections.iter().all(|section| section.entries.is_empty()) {
         let head = "# Written by `nacre setup`; nacre.ini(5) says what else can stand here.\n\n[var-global-default]";
         return Ok(Change::New(format!(
@@ -58,6 +71,7 @@ pub fn with_target(
 
 /// Writes it so that it is the old one or the new one, whatever happens.
 pub fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let path = std::path::absolute(path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
     let next = path.with_extension("ini.new");
@@ -69,7 +83,7 @@ pub fn write(path: &Path, text: &str) -> std::io::Result<()> {
         .open(&next)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&next, path)?;
+    fs::rename(&next, &path)?;
     fs::File::open(folder)?.sync_all()
 }
 

@@ -4,6 +4,7 @@ mod ini;
 mod plan;
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use super::world::World;
 use crate::archive::{Error, Result};
@@ -20,6 +21,15 @@ pub fn run(world: &World<'_>, wanted: &Setup) -> Result<Exit> {
         Some(target) => target.clone(),
         None => ask_target(world)?,
     };
+    // What is written down is read from anywhere.
+    let target = match target {
+        Target::File(path) => Target::File(absolute(&path)?),
+        other => other,
+    };
+    let wanted = &Setup {
+        key_file: absolute(&wanted.key_file)?,
+        ..wanted.clone()
+    };
     let common = Common {
         targets: vec![target.clone()],
         ..world.common.clone()
@@ -34,7 +44,7 @@ pub fn run(world: &World<'_>, wanted: &Setup) -> Result<Exit> {
         setup: wanted,
     })?;
     let shown = entry::show(&plan.text());
-    if shown != Exit::Done || common.dry_run {
+    if shown != Exit::Done || common.dry_run || plan.steps.is_empty() {
         return Ok(shown);
     }
     let question = "Shall it be done?";
@@ -42,6 +52,11 @@ pub fn run(world: &World<'_>, wanted: &Setup) -> Result<Exit> {
         return Err(Error::refused("nothing was done", ""));
     }
     carry_out(world, &plan)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
+        .map_err(|error| Error::State(format!("{} is no path ({error})", path.display())))
 }
 
 fn ask_target(world: &World<'_>) -> Result<Target> {

@@ -1,16 +1,13 @@
 //! What `setup` is going to do: commands and files, as they are shown and as they are carried out.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::ini;
 use crate::archive::Result;
 use crate::cli::{Common, Setup, Target};
 use crate::config::DEFAULT_PATH;
-
-/// Restores without nacre; the package for dom0 brings it.
-const EMERGENCY: &str = "/usr/share/nacre/emergency_restore.py";
 
 /// What a plan is made of.
 pub struct Wishes<'a> {
@@ -63,9 +60,11 @@ impl Plan {
                 wishes.name
             ),
         };
-        let has_key_file = plan.archive(wishes);
-        plan.settings(wishes, has_key_file)?;
-        plan.emergency(wishes.target);
+        let path = wishes.setup.ini.clone();
+        let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
+        let is_named = ini::has_target(&path, wishes.name)?;
+        let has_key_file = plan.archive(wishes, is_named);
+        plan.settings(wishes, path, has_key_file)?;
         if wishes.setup.timer {
             let words = ["systemctl", "enable", "--now", "nacre-backup.timer"];
             plan.run(
@@ -77,8 +76,8 @@ impl Plan {
     }
 
     /// The archive and its keys, the sheet before the key file: who relies on runs without a passphrase must not lose the archive with this machine.
-    /// Whether there is a key file then.
-    fn archive(&mut self, wishes: &Wishes<'_>) -> bool {
+    /// Whether there is a key file then. The settings come behind the sheet: where they name the target (`is_named`), an earlier run went past it.
+    fn archive(&mut self, wishes: &Wishes<'_>, is_named: bool) -> bool {
         let key_file = wishes.setup.key_file.display().to_string();
         let unattended = !wishes.has_person;
         if wishes.is_known {
@@ -87,18 +86,24 @@ impl Plan {
         } else if unattended && wishes.common.passcmd.is_none() {
             let key = format!("--key-file={key_file}");
             let words = command(wishes, &["arch-init"], &[key.as_str()]);
-            self.run("make the archive, and its key file", words);
+            self.run("make the archive and its key file, and put the script that restores without nacre beside it", words);
         } else {
             let purpose = if unattended {
-                "make the archive, with the passphrase that the command prints"
+                "make the archive with the passphrase that the command prints, and put the script that restores without nacre beside it"
             } else {
-                "make the archive; you choose its passphrase"
+                "make the archive, whose passphrase you choose, and put the script that restores without nacre beside it"
             };
             self.run(purpose, command(wishes, &["arch-init"], &[]));
         }
         if !wishes.setup.sheet {
             self.notes
                 .push("no recovery sheet is printed, because you said so".to_owned());
+        } else if wishes.is_known && is_named {
+            self.notes.push(format!(
+                "no recovery sheet is printed, because this target was set up before; `nacre key list --dest={0}` shows whether the archive has one \
+                 (a recovery code), `nacre key recovery --dest={0}` prints another",
+                wishes.name
+            ));
         } else if unattended {
             self.notes.push(format!(
                 "no recovery sheet is printed, because nobody is there to take it: do it soon, by `nacre key recovery --dest={}`",
@@ -125,9 +130,7 @@ impl Plan {
         made || wishes.setup.timer
     }
 
-    fn settings(&mut self, wishes: &Wishes<'_>, has_key_file: bool) -> Result<()> {
-        let path = wishes.setup.ini.clone();
-        let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
+    fn settings(&mut self, wishes: &Wishes<'_>, path: PathBuf, has_key_file: bool) -> Result<()> {
         let key_file = has_key_file.then_some(wishes.setup.key_file.as_path());
         match ini::with_target(&path, wishes.name, wishes.target, key_file)? {
             ini::Change::None => self.notes.push(format!(
@@ -139,26 +142,6 @@ impl Plan {
             ini::Change::Added(text) => self.write("add the target to the settings", path, text),
         }
         Ok(())
-    }
-
-    /// Beside an archive that lies in a folder here.
-    fn emergency(&mut self, target: &Target) {
-        let Target::File(folder) = target else {
-            return;
-        };
-        let above = folder.parent().unwrap_or(Path::new("/"));
-        let goal = above.join("emergency_restore.py");
-        if Path::new(EMERGENCY).is_file() && !goal.exists() {
-            let words = vec![
-                "cp".to_owned(),
-                EMERGENCY.to_owned(),
-                goal.display().to_string(),
-            ];
-            self.run(
-                "put the script that restores without nacre beside the archive",
-                words,
-            );
-        }
     }
 
     fn run(&mut self, purpose: &'static str, words: Vec<String>) {
@@ -173,10 +156,18 @@ impl Plan {
 
     /// As it is shown before anything is done.
     pub fn text(&self) -> String {
-        let mut text = String::from("This will be done, in this order, and nothing else:\n");
+        let mut text = String::from(if self.steps.is_empty() {
+            "There is nothing left to do.\n"
+        } else {
+            "This will be done, in this order, and nothing else:\n"
+        });
         for (number, step) in (1..).zip(&self.steps) {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "\n{number}. {}", step.purpose);
+            let _ = writeln!(
+                text,
+                "\n{}",
+                folded(&format!("{number}. {}", step.purpose), "   ")
+            );
             match &step.action {
                 Action::Run(words) => {
                     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
@@ -191,7 +182,7 @@ impl Plan {
             }
         }
         for note in &self.notes {
-            let _ = writeln!(text, "\nNote: {note}.");
+            let _ = writeln!(text, "\n{}", folded(&format!("Note: {note}."), "      "));
         }
         let _ = writeln!(text, "\nThen {}", self.next);
         text
@@ -230,6 +221,38 @@ fn command(wishes: &Wishes<'_>, verbs: &[&str], options: &[&str]) -> Vec<String>
         words.push("--unattended".to_owned());
     }
     words
+}
+
+/// A sentence in lines as wide as the narrowest terminal; all but the first begin with `indent`. Commands between backquotes stay whole.
+fn folded(sentence: &str, indent: &str) -> String {
+    const WIDTH: usize = 80;
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in words_and_commands(sentence) {
+        if line.trim().is_empty() || line.chars().count() + 1 + word.chars().count() <= WIDTH {
+            line.push_str(if line.trim().is_empty() { "" } else { " " });
+        } else {
+            lines.push(std::mem::replace(&mut line, indent.to_owned()));
+        }
+        line.push_str(&word);
+    }
+    lines.push(line);
+    lines.join("\n")
+}
+
+fn words_and_commands(sentence: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for word in sentence.split(' ') {
+        match all.last_mut() {
+            Some(command) if is_open => {
+                command.push(' ');
+                command.push_str(word);
+            }
+            _ => all.push(word.to_owned()),
+        }
+        is_open ^= word.matches('`').count() % 2 == 1;
+    }
+    all
 }
 
 /// A word as a shell takes it.
