@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::healing::Others;
 use super::opening::{open_archive, open_to_write, retried};
 use super::selection::wish;
 use super::world::{World, civil};
@@ -14,13 +15,14 @@ use crate::maintain::{
 };
 use crate::report::{ascii_line, text};
 
-/// Looks for damage.
-pub fn run(world: &World<'_>, wanted: &ArchCheck) -> Result<Exit> {
+/// Looks for damage. A repair may look for lost content at the targets `beside`.
+pub fn run(world: &World<'_>, beside: &[World<'_>], wanted: &ArchCheck) -> Result<Exit> {
     match wanted.action {
         CheckAction::Repair => {
+            let others = Others::new(beside);
             return retried(world, || {
                 let (mut archive, _lock) = open_to_write(world, "arch-check --repair")?;
-                super::repair::run(world, &mut archive, wanted)
+                super::repair::run(world, &mut archive, &others, wanted)
             });
         }
         CheckAction::Clean => return retried(world, || clean(world)),

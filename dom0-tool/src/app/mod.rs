@@ -12,6 +12,7 @@ mod domains;
 mod end;
 mod freezing;
 mod hazards;
+mod healing;
 mod initiate;
 mod keys;
 mod listing;
@@ -67,7 +68,9 @@ pub fn run(invocation: &Invocation) -> Exit {
         jobs.extend(others);
         return several::run(&jobs);
     }
-    let exit = match carry_out(&world, &invocation.request) {
+    let beside = invocation.beside.iter();
+    let beside: Vec<World<'_>> = beside.map(|common| world.beside(common)).collect();
+    let exit = match carry_out(&world, &beside, &invocation.request) {
         Ok(exit) => exit,
         Err(error) => {
             let told = Told::failed(&error);
@@ -75,10 +78,12 @@ pub fn run(invocation: &Invocation) -> Exit {
             told.exit
         }
     };
-    reached::let_go(&world, exit)
+    let all = std::iter::once(&world).chain(&beside);
+    all.fold(exit, |exit, world| reached::let_go(world, exit))
 }
 
-fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
+/// `beside`: other targets that may be read from.
+fn carry_out(world: &World<'_>, beside: &[World<'_>], request: &Request) -> Result<Exit> {
     match request {
         Request::ArchInit(init) => initiate::run(world, init),
         Request::Backup(backup) => backup::run(world, backup, &mut Taken::default()),
@@ -89,7 +94,7 @@ fn carry_out(world: &World<'_>, request: &Request) -> Result<Exit> {
         Request::Verify(verify) => verify::run(world, verify),
         Request::Monitor(wanted) => monitor::run(world, wanted),
         Request::Diff(diff) => compare::run(world, diff),
-        Request::ArchCheck(check) => arch_check::run(world, check),
+        Request::ArchCheck(check) => arch_check::run(world, beside, check),
         Request::List(list) => listing::run(world, list),
         Request::Add(add) => change::add(world, add),
         Request::Prune(wanted) => prune::run(world, wanted),

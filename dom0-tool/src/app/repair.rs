@@ -1,23 +1,35 @@
 //! `arch-check --repair`.
 
 use super::arch_check::{exit, options, tell, watch};
-use super::end::sentence;
-use super::storages::{self, Direction, Storage};
+use super::healing::{Here, Others};
+use super::storages;
 use super::world::World;
 use crate::archive::{Archive, Result};
 use crate::cli::{ArchCheck, Exit};
 use crate::entry;
-use crate::joints::{FrozenVolume, VolumeNames, VolumeSource};
 use crate::maintain::{self, Repaired};
 use crate::report::{ascii_line, text};
-use crate::source::PlainSource;
 
 /// Mends what can be mended.
-pub fn run(world: &World<'_>, archive: &mut Archive, wanted: &ArchCheck) -> Result<Exit> {
+pub fn run(
+    world: &World<'_>,
+    archive: &mut Archive,
+    others: &Others<'_>,
+    wanted: &ArchCheck,
+) -> Result<Exit> {
     let options = options(world, archive, wanted)?;
-    let storages = storages::open(world, archive.id(), &wanted.local)?;
-    // Only what is damaged is frozen, when its turn comes.
-    let sources = |volume: &str| of_volume(world, wanted, &storages, volume);
+    let id = archive.id();
+    let here = Here {
+        world,
+        imports: &wanted.imports,
+        storages: storages::open(world, id, &wanted.local)?,
+    };
+    // Only what is damaged is frozen, and other archives are opened only for it, when its turn comes.
+    let sources = |volume: &str| {
+        let mut places = here.of_volume(volume);
+        places.extend(others.of_volume(id, volume));
+        places
+    };
     let dry_run = world.common.dry_run;
     let report = maintain::repair(archive, &options, &sources, dry_run, watch(world))?;
     tell(world, &report.found);
@@ -33,50 +45,11 @@ pub fn run(world: &World<'_>, archive: &mut Archive, wanted: &ArchCheck) -> Resu
     })
 }
 
-/// What there is of a volume in files, devices and local storage. What cannot be had is told, and holds up nothing.
-fn of_volume(
-    world: &World<'_>,
-    wanted: &ArchCheck,
-    storages: &[Storage],
-    volume: &str,
-) -> Vec<Box<dyn FrozenVolume>> {
-    let mut found = Vec::new();
-    let imports = wanted.imports.iter();
-    for import in imports.filter(|import| import.volume.as_str() == volume) {
-        let plain = PlainSource::new(vec![(volume.to_owned(), import.path.clone())]);
-        found.push(plain.freeze(&[VolumeNames::same(volume)]));
-    }
-    for storage in storages {
-        let names = match storage.names(Direction::Send) {
-            Some(names) => names,
-            None => vec![VolumeNames::same(volume)],
-        };
-        let here = storage.pool.list().map(|here| {
-            let meant =
-                |names: &VolumeNames| names.archive == volume && here.contains(&names.local);
-            names.into_iter().filter(meant).collect::<Vec<_>>()
-        });
-        found.push(here.and_then(|names| match names.as_slice() {
-            [] => Ok(Vec::new()),
-            names => storage.pool.freeze(names),
-        }));
-    }
-    let each = found.into_iter().flat_map(|frozen| match frozen {
-        Ok(frozen) => frozen,
-        Err(error) => vec![Err(error)],
-    });
-    let mut volumes = Vec::new();
-    for one in each {
-        match one {
-            Ok(volume) => volumes.push(volume),
-            Err(error) => world.monitor().error(&sentence(&error.into())),
-        }
-    }
-    volumes
-}
-
 fn tell_repaired(world: &World<'_>, done: &Repaired) {
     if world.common.json {
+        let sources = done.sources.iter().map(|((volume, place), chunks)| {
+            serde_json::json!({"volume": volume, "from": place, "chunks": chunks})
+        });
         let object = serde_json::json!({
             "event": "repair",
             "dry_run": world.common.dry_run,
@@ -86,6 +59,7 @@ fn tell_repaired(world: &World<'_>, done: &Repaired) {
             "tree_pieces": done.pieces,
             "chunks_healed": done.healed,
             "chunks_marked": done.marked,
+            "healed_from": sources.collect::<Vec<_>>(),
             "packs_corrected": done.corrected,
             "headers": done.headers,
             "heads": done.heads,
@@ -158,5 +132,16 @@ fn tell_repaired(world: &World<'_>, done: &Repaired) {
         if number > 0 {
             world.monitor().note(&format!("{what} {begin}{became}"));
         }
+    }
+    for ((volume, place), chunks) in &done.sources {
+        let what = count(*chunks, "chunk", "chunks");
+        let verb = match (world.common.dry_run, *chunks) {
+            (true, _) => "would come",
+            (false, 1) => "comes",
+            (false, _) => "come",
+        };
+        world
+            .monitor()
+            .note(&format!("{what} of volume {volume} {verb} from {place}"));
     }
 }

@@ -13,7 +13,7 @@ use super::error::{Early, UsageError};
 use super::high;
 use super::low::Low;
 use super::named::{self, Sections};
-use super::request::{Common, Invocation, Request};
+use super::request::{CheckAction, Common, Invocation, Request};
 use super::rivals::beaten;
 use super::target::Target;
 
@@ -119,10 +119,12 @@ impl Typed {
             });
         }
         let (common, request) = jobs.pop_front().unwrap_or((common, request));
+        let beside = beside(&common, &request, presets, sections)?;
         Ok(Invocation {
             common,
             request,
             others: jobs.into(),
+            beside,
             notices: self.notices,
         })
     }
@@ -242,6 +244,67 @@ impl Typed {
         }
         Ok(())
     }
+}
+
+/// The other targets that a repair may read from: those that it was told, or else all that the ini names.
+fn beside(
+    common: &Common,
+    request: &Request,
+    presets: &[Preset],
+    sections: Sections<'_>,
+) -> Result<Vec<Common>, Early> {
+    let told = match request {
+        Request::ArchCheck(check) if check.action == CheckAction::Repair => &check.heal_from,
+        _ => return Ok(Vec::new()),
+    };
+    let named = sections.all.iter();
+    let named = named.map(|section| Target::Named(section.name.clone()));
+    let all = if told.is_empty() {
+        named.collect()
+    } else {
+        once(told)
+    };
+    let mut beside: Vec<Common> = Vec::new();
+    for target in all {
+        let other = match target {
+            Target::Named(name) => by_ini(&name, common, presets, sections)?,
+            place => Common {
+                targets: vec![place],
+                name: None,
+                ..common.clone()
+            },
+        };
+        let known = beside.iter().any(|one| one.targets == other.targets);
+        if !known && other.targets != common.targets {
+            beside.push(other);
+        }
+    }
+    Ok(beside)
+}
+
+/// How a target of the ini is reached and unlocked by what the ini says alone: what was typed is about the command's own target. Only where
+/// the ini names no key may it be the same one.
+fn by_ini(
+    name: &str,
+    typed: &Common,
+    presets: &[Preset],
+    sections: Sections<'_>,
+) -> Result<Common, Early> {
+    let any = ["nacre", "list"].map(OsString::from).to_vec();
+    let (ini, _) = Typed::new(any)?.at_named(name, presets, sections)?;
+    let has_key = ini.key_file.is_some() || ini.passcmd.is_some();
+    let key = if has_key { &ini } else { typed };
+    Ok(Common {
+        key_file: key.key_file.clone(),
+        passcmd: key.passcmd.clone(),
+        meta_dir: typed.meta_dir.clone(),
+        unattended: typed.unattended,
+        verbosity: typed.verbosity,
+        json: typed.json,
+        threads: typed.threads,
+        dry_run: typed.dry_run,
+        ..ini
+    })
 }
 
 /// The parser's own sentence, without its usage lines.

@@ -192,7 +192,7 @@ pub trait Monitor: Send + Sync {
     /// Says what the command did. Called once for each target, after the last task.
     fn summary(&self, summary: &Summary);
 
-    /// What is told from here on is about this target, one of several.
+    /// What is told from here on is about this target, one of several; empty: about the one that the command was given.
     fn target(&self, _name: &str) {}
 }
 

@@ -4,6 +4,7 @@ mod check;
 mod chunk_store;
 mod data;
 mod deduplicate;
+mod elsewhere;
 mod findings;
 mod hits;
 mod objects;
@@ -16,6 +17,7 @@ mod survey;
 
 pub use check::{CheckOptions, CheckWatch, From, check};
 pub use deduplicate::{SharedChunks, deduplicate};
+pub use elsewhere::Elsewhere;
 pub use findings::{CheckReport, DataMemory, LostRange};
 pub use objects::Orphans;
 pub use recount::Books;

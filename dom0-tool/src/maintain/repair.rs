@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use nacre_core::head::Volume;
 use nacre_core::ids::{ChunkId, SessionSeq, VolumeId};
@@ -14,6 +15,7 @@ use nacre_core::place::{Place, Root};
 
 use super::check::{CheckOptions, CheckWatch, Looked, look};
 use super::chunk_store::ChunkStore;
+use super::elsewhere::Elsewhere;
 use super::findings::CheckReport;
 use super::hits::Hits;
 use super::rebuild::{Cells, readable, rebuild};
@@ -21,7 +23,7 @@ use super::records;
 use super::recount;
 use super::survey::{Lost, Point, Survey};
 use crate::archive::{Archive, ChunkReader, Error, Nodes, Result, Sessions, VolumeEdit};
-use crate::joints::{FrozenVolume, PutOutcome};
+use crate::joints::PutOutcome;
 
 /// What a repair did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub struct Repaired {
     pub headers: u64,
     /// Heads put in the place of a damaged one.
     pub heads: u64,
+    /// How many chunks of which volume came from where: by the volume's name and that of the place. Content that several versions share counts once.
+    pub sources: BTreeMap<(String, String), u64>,
 }
 
 impl Repaired {
@@ -62,8 +66,9 @@ pub struct RepairReport {
     pub done: Repaired,
 }
 
-/// Where lost content may still be: freezes what there is of a volume, given its name in the archive. Asked once for each damaged volume.
-pub type Sources<'a> = dyn Fn(&str) -> Vec<Box<dyn FrozenVolume>> + 'a;
+/// Where lost content of a volume may still be, given its name in the archive, in the order in which it is looked for. Asked once for each
+/// damaged volume.
+pub type Sources<'a> = dyn Fn(&str) -> Vec<Elsewhere> + 'a;
 
 /// Mends an archive. `options` says how much of the data is read first; its limits to volumes and sessions are not looked at.
 pub fn repair(
@@ -94,8 +99,9 @@ pub fn repair(
             looked: &looked,
             sources,
             dry_run,
+            watch,
         };
-        mend.run(archive, watch, done)?;
+        mend.run(archive, done)?;
     }
     correct_books(archive, dry_run, watch, done)?;
     mend_headers(archive, dry_run, done)?;
@@ -233,6 +239,7 @@ struct Mend<'a> {
     looked: &'a Looked,
     sources: &'a Sources<'a>,
     dry_run: bool,
+    watch: CheckWatch<'a>,
 }
 
 /// What is known about the content of a volume's chunks.
@@ -241,8 +248,8 @@ struct Known {
     good: HashMap<ChunkId, ChunkEntry>,
     /// Lost nodes whose entries are certain.
     rebuilt: HashMap<Place, Cells>,
-    /// What local storage has of the volume.
-    local: Vec<Box<dyn FrozenVolume>>,
+    /// Where more may be.
+    elsewhere: Vec<Elsewhere>,
 }
 
 /// What becomes of one version.
@@ -252,7 +259,7 @@ struct Version {
 }
 
 impl Mend<'_> {
-    fn run(&self, archive: &mut Archive, watch: CheckWatch<'_>, done: &mut Repaired) -> Result<()> {
+    fn run(&self, archive: &mut Archive, done: &mut Repaired) -> Result<()> {
         let of_volume = self.sessions.of_volume(self.volume.id).rev();
         let points: Vec<Point> = of_volume
             .map(|(seq, _, at)| Point {
@@ -278,7 +285,7 @@ impl Mend<'_> {
         let mut known = Known {
             good: good_elsewhere(&nodes, archive, &points, &lost)?,
             rebuilt: rebuild(archive, self.volume.id, &points, &lost)?,
-            local: self.local(),
+            elsewhere: self.elsewhere(),
         };
         done.pieces += known.rebuilt.len() as u64;
         let mut store = ChunkStore::new(archive);
@@ -305,7 +312,7 @@ impl Mend<'_> {
         let (packs, next) = store.finish()?;
         let gone = lost.iter().flat_map(|here| &here.nodes);
         nodes.stand_in(gone.map(|node| (node.pointer.place, node.level)));
-        self.commit(archive, versions, packs, next, watch)
+        self.commit(archive, versions, packs, next)
     }
 
     fn commit(
@@ -314,7 +321,6 @@ impl Mend<'_> {
         versions: Vec<Version>,
         packs: Vec<(nacre_core::ids::Alias, nacre_core::pack::PackRecord)>,
         next: nacre_core::ids::Alias,
-        watch: CheckWatch<'_>,
     ) -> Result<()> {
         let (sessions, _) = archive.readable_sessions()?;
         let mut commit = archive.begin_commit(next);
@@ -342,44 +348,56 @@ impl Mend<'_> {
                 volume.set_snapshot(&[]);
             }
         }
-        commit.finish(watch.clock)
+        commit.finish(self.watch.clock)
     }
 
-    /// What local storage has: the volumes as they are, each told which snapshot the newest session was read from, which it may have kept.
-    fn local(&self) -> Vec<Box<dyn FrozenVolume>> {
-        let local = (self.sources)(&self.volume.name);
+    /// Where more may be. Local copies are told which snapshot the newest session was read from.
+    fn elsewhere(&self) -> Vec<Elsewhere> {
+        let places = (self.sources)(&self.volume.name);
         if let Some((_, _, identity)) = self.sessions.snapshot_of(self.volume) {
-            for source in &local {
-                // Only for `read_before`, which says itself whether it can be used.
-                let _ = source.changes_since(identity);
+            for place in &places {
+                place.expect(identity);
             }
         }
-        local
+        places
     }
 
-    /// A chunk's content from the volumes as they are now, or from the snapshots kept of them. Nothing vouches for either but the id.
-    fn read_local(
+    /// A chunk's content from elsewhere. Nothing vouches for it but the id.
+    fn fetch(
         &self,
         archive: &Archive,
         chunk: u64,
         id: ChunkId,
-        local: &[Box<dyn FrozenVolume>],
-    ) -> Option<Vec<u8>> {
+        known: &mut Known,
+        done: &mut Repaired,
+    ) -> Result<Option<Vec<u8>>> {
         let ids = archive.volume_ids(self.volume);
         let offset = chunk.saturating_mul(archive.chunk_size() as u64);
         let mut content = vec![0; archive.chunk_size()];
-        // What local storage cannot read it does not have.
-        for source in local {
-            let now = offset < source.size() && source.read_at(offset, &mut content).is_ok();
-            if now && ids.id(&content) == id {
-                return Some(content);
+        let mut at = 0;
+        while let Some(place) = known.elsewhere.get_mut(at) {
+            if self.watch.stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
             }
-            let before = source.read_before(offset, &mut content);
-            if before.unwrap_or(false) && ids.id(&content) == id {
-                return Some(content);
+            match place.find(offset, &mut content, &|found| ids.id(found) == id) {
+                Ok(true) => {
+                    let from = (self.volume.name.clone(), place.name.clone());
+                    *done.sources.entry(from).or_default() += 1;
+                    return Ok(Some(content));
+                }
+                Ok(false) => at += 1,
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(error) => {
+                    let text = format!(
+                        "nothing more of volume {} is looked for at {}: {error}",
+                        self.volume.name, place.name
+                    );
+                    self.watch.monitor.warning(&text);
+                    known.elsewhere.remove(at);
+                }
             }
         }
-        None
+        Ok(None)
     }
 
     /// What must be written for one version.
@@ -427,7 +445,7 @@ impl Mend<'_> {
         for (chunk, entry) in doubtful {
             let id = *entry.id();
             let owner = (self.volume.id, point.seq);
-            if let Some(found) = self.find(archive, chunk, id, owner, known, store)? {
+            if let Some(found) = self.find(archive, (chunk, id), owner, known, store, done)? {
                 done.healed += 1;
                 edits.insert(chunk, Some(found));
             } else if !entry.is_lost() {
@@ -465,15 +483,15 @@ impl Mend<'_> {
         Ok(right)
     }
 
-    /// Content with this id, from another version or from local storage.
+    /// Content with this id, from another version or from elsewhere.
     fn find(
         &self,
         archive: &Archive,
-        chunk: u64,
-        id: ChunkId,
+        (chunk, id): (u64, ChunkId),
         owner: (VolumeId, SessionSeq),
         known: &mut Known,
         store: &mut ChunkStore<'_>,
+        done: &mut Repaired,
     ) -> Result<Option<ChunkEntry>> {
         if let Some(found) = known.good.get(&id) {
             // In a dry run it may be one that was not stored.
@@ -482,7 +500,7 @@ impl Mend<'_> {
             }
             known.good.remove(&id);
         }
-        let Some(content) = self.read_local(archive, chunk, id, &known.local) else {
+        let Some(content) = self.fetch(archive, chunk, id, known, done)? else {
             return Ok(None);
         };
         let entry = if self.dry_run {

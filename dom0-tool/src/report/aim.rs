@@ -10,9 +10,9 @@ use crate::joints::sanitise::sanitise;
 pub struct Aim(Arc<Mutex<Option<String>>>);
 
 impl Aim {
-    /// From here on, that one.
+    /// From here on, that one; none if it has no name.
     pub fn at(&self, target: &str) {
-        *unpoisoned(&self.0) = Some(target.to_owned());
+        *unpoisoned(&self.0) = (!target.is_empty()).then(|| target.to_owned());
     }
 
     /// Its name.

@@ -3,8 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use nacre::archive::{EntropySource, Error, Forgotten, Result};
-use nacre::joints::FrozenVolume;
-use nacre::maintain::{CheckOptions, CheckWatch, Slice, check, deduplicate, repair};
+use nacre::maintain::{CheckOptions, CheckWatch, Elsewhere, Slice, check, deduplicate, repair};
 use nacre_core::header::{ChangeError, Unlocked};
 use nacre_core::ids::SessionSeq;
 use nacre_core::pack::MovePolicy;
@@ -166,7 +165,10 @@ fn mend(machine: &Machine) -> Result<()> {
         threads: 1,
         ..CheckOptions::default()
     };
-    let sources = |volume: &str| vec![Box::new(machine.pool.take(volume)) as Box<dyn FrozenVolume>];
+    let sources = |volume: &str| {
+        let here = Box::new(machine.pool.take(volume));
+        vec![Elsewhere::local("the pool", here)]
+    };
     let watch = CheckWatch {
         monitor: &RecordingMonitor::new(),
         clock: &clock(20),

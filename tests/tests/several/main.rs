@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // Failing loudly is what these are for.
 
 mod catching_up;
+mod healing;
 mod named;
 mod retrying;
 mod room;

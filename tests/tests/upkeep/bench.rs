@@ -13,7 +13,9 @@ use nacre::joints::{
     Changes, Entropy, FrozenVolume, Progress, RestoreGoal, SourceError, StateDir, Store,
     VolumeRange,
 };
-use nacre::maintain::{CheckOptions, CheckReport, CheckWatch, RepairReport, Slice, check, repair};
+use nacre::maintain::{
+    CheckOptions, CheckReport, CheckWatch, Elsewhere, RepairReport, Slice, check, repair,
+};
 use nacre::restore::{Compare, RestoreOptions, Version, Watch, restore};
 use nacre_core::hash::HashType;
 use nacre_core::head::Compression;
@@ -159,7 +161,8 @@ impl Bench {
         };
         let sources = |volume: &str| {
             let here = sources.iter().filter(|(name, _)| *name == volume);
-            here.map(|(name, content)| made(name, content)).collect()
+            here.map(|(name, content)| Elsewhere::local("a copy", made(name, content)))
+                .collect()
         };
         let monitor = RecordingMonitor::new();
         let mut archive = self.try_open()?;

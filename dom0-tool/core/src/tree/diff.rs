@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::walk::touches;
 use super::{NodeSource, WINDOW, fetch};
 use crate::error::FormatError;
 use crate::node::{LeafEntry, Node, child, first_key};
@@ -75,6 +76,7 @@ struct Pair {
 pub struct Diff<E> {
     tree: TreeKind,
     compare: Compare,
+    keys: Range<u64>,
     window: usize,
     waiting: Vec<VecDeque<Pair>>,
     nodes: (Vec<Place>, Vec<Place>),
@@ -88,6 +90,7 @@ impl<E: LeafEntry + 'static> Diff<E> {
         let mut diff = Self {
             tree,
             compare,
+            keys: 0..u64::MAX,
             window: WINDOW,
             waiting: vec![VecDeque::new(); usize::from(MAX_LEVEL).saturating_add(1)],
             nodes: (Vec::new(), Vec::new()),
@@ -114,6 +117,13 @@ impl<E: LeafEntry + 'static> Diff<E> {
         self
     }
 
+    /// Compares only the leaves that hold keys of a range; such a leaf is compared whole. Nodes elsewhere are not told of.
+    #[must_use]
+    pub fn within(mut self, keys: Range<u64>) -> Self {
+        self.keys = keys;
+        self
+    }
+
     fn enqueue(&mut self, level: u8, pair: Pair) {
         let same = match (&pair.old, &pair.new, self.compare) {
             (Some((one, old)), Some((two, new)), Compare::Content) => {
@@ -121,7 +131,10 @@ impl<E: LeafEntry + 'static> Diff<E> {
             }
             (old, new, _) => old == new,
         };
-        if !same && let Some(queue) = self.waiting.get_mut(usize::from(level)) {
+        if !same
+            && touches(pair.number, level, &self.keys)
+            && let Some(queue) = self.waiting.get_mut(usize::from(level))
+        {
             queue.push_back(pair);
         }
     }

@@ -176,7 +176,7 @@ impl Walk {
 }
 
 /// Whether a node may hold a key of the range.
-fn touches(number: u64, level: u8, keys: &Range<u64>) -> bool {
+pub(super) fn touches(number: u64, level: u8, keys: &Range<u64>) -> bool {
     let last = keys.end.saturating_sub(1);
     !keys.is_empty() && (prefix(keys.start, level)..=prefix(last, level)).contains(&number)
 }

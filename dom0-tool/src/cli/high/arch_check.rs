@@ -52,7 +52,8 @@ pub(super) fn arch_check(low: low::ArchCheck) -> Meaning {
             _ => CheckAction::Look,
         },
         imports: low.import_other_from,
-        // Without --repair it may come from the ini, and is not looked at.
+        // Without --repair these two may come from the ini, and are not looked at.
+        heal_from: low.heal_from,
         local: local(low.storage)?,
     };
     Ok((common, Request::ArchCheck(request)))

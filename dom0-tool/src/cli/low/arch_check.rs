@@ -7,6 +7,7 @@ use clap::{ArgAction, Args};
 use super::{Place, Storage, Unlock};
 use crate::cli::session::SessionSelector;
 use crate::cli::slice::DataSlice;
+use crate::cli::target::Target;
 use crate::cli::volume::{Import, VolumeName};
 
 /// `arch-check`.
@@ -26,12 +27,15 @@ pub struct ArchCheck {
     /// newest: that of each volume only; YYYYMMDD-HHMMSS or ^TAG: that one and all before it
     #[arg(long, value_name = "SESSION")]
     pub session: Option<SessionSelector>,
-    /// Mend what can be mended, with content from --local and --vols-from where it is still there, and mark what is lost
+    /// Mend what can be mended, with content from --local, --vols-from and the ini's other targets where it is still there, and mark what is lost
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "repair")]
     pub repair: bool,
     /// With --repair: look for lost content in this file or device: 'VOLUME:|:PATH'; may be repeated
     #[arg(long, value_name = "IMPORT")]
     pub import_other_from: Vec<Import>,
+    /// With --repair: look for lost content in this other archive; may be repeated [default: every other target of the ini]
+    #[arg(long, value_name = "URL")]
+    pub heal_from: Vec<Target>,
     /// Local storage, for --repair.
     #[command(flatten)]
     pub storage: Storage,

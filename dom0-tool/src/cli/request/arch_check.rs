@@ -3,6 +3,7 @@
 use crate::cli::local::Local;
 use crate::cli::session::SessionPoint;
 use crate::cli::slice::DataSlice;
+use crate::cli::target::Target;
 use crate::cli::volume::{Import, VolumeName};
 
 /// What `arch-check` does besides looking.
@@ -33,6 +34,8 @@ pub struct ArchCheck {
     pub action: CheckAction,
     /// Files and devices in which lost content of volumes may still be.
     pub imports: Vec<Import>,
+    /// Other archives in which it may still be; if there are none, those of the ini.
+    pub heal_from: Vec<Target>,
     /// Local storage in which it may still be.
     pub local: Local,
 }

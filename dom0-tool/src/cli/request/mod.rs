@@ -46,6 +46,8 @@ pub struct Invocation {
     pub request: Request,
     /// The same for each further target.
     pub others: Vec<(Common, Request)>,
+    /// Other targets that the command may read from, if it has need of them.
+    pub beside: Vec<Common>,
     /// What to tell the user before it begins.
     pub notices: Vec<String>,
 }
