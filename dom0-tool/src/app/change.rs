@@ -44,10 +44,12 @@ fn add_once(world: &World<'_>, wanted: &Add) -> Result<Exit> {
 
 /// Removes a volume with all of its sessions; or, with `--clean`, what lies about on this machine.
 pub fn delete(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
-    retried(world, || delete_once(world, wanted))
+    let mut agreed = None;
+    retried(world, || delete_once(world, wanted, &mut agreed))
 }
 
-fn delete_once(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
+/// `agreed`: what the user has said yes to.
+fn delete_once(world: &World<'_>, wanted: &Delete, agreed: &mut Option<String>) -> Result<Exit> {
     let Some(wanted_volume) = &wanted.volume else {
         return cleaning::run(world, wanted);
     };
@@ -75,7 +77,7 @@ fn delete_once(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
     let settings = settings_that_go(&archive, &sessions, &mut going);
     let what = parts.join(", ");
     if !world.common.dry_run {
-        if !wanted.force {
+        if !wanted.force && agreed.as_ref() != Some(&what) {
             let volumes = if names.len() == 1 {
                 "volume"
             } else {
@@ -86,13 +88,10 @@ fn delete_once(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
             if !world.prompt.confirm(&question).map_err(unanswered)? {
                 return Err(Error::refused("nothing was deleted", ""));
             }
+            *agreed = Some(what.clone());
         }
-        for name in &names {
-            archive.delete_volume(name, world.clock())?;
-        }
-        if !settings.is_empty() {
-            archive.prune(&settings, world.clock())?;
-        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        archive.delete_volumes(&names, &settings, world.clock())?;
         super::prune::free(world, &mut archive)?;
     }
     note(world, &format!("delete {what}"), "deleted");

@@ -51,14 +51,27 @@ impl Archive {
     /// Takes a volume out of the table and out of every session. Sessions without volumes go. What only they needed is given away:
     /// [`Archive::free`] frees it.
     pub fn delete_volume(&mut self, name: &str, clock: &dyn Clock) -> Result<()> {
+        self.delete_volumes(&[name], &Forgotten::new(), clock)
+    }
+
+    /// The same with several volumes, and with what leaves sessions besides: all in one commit, so that nobody ever sees a part of it.
+    pub fn delete_volumes(
+        &mut self,
+        names: &[&str],
+        besides: &Forgotten,
+        clock: &dyn Clock,
+    ) -> Result<()> {
         let sessions = self.sessions()?;
         let mut commit = self.begin_small_commit();
-        let Some(volume) = commit.head.remove_volume(name) else {
-            return Err(Error::internal());
-        };
-        let gone = BTreeSet::from([volume.id]);
-        let every = sessions.of_volume(volume.id);
-        let every = every.map(|(seq, ..)| (seq, gone.clone())).collect();
+        let mut every = besides.clone();
+        for name in names {
+            let Some(volume) = commit.head.remove_volume(name) else {
+                return Err(Error::internal());
+            };
+            for (seq, ..) in sessions.of_volume(volume.id) {
+                every.entry(seq).or_default().insert(volume.id);
+            }
+        }
         forget(&mut commit, &sessions, &every);
         commit.finish(clock)
     }

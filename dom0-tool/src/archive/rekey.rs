@@ -43,9 +43,7 @@ impl Archive {
     /// Puts a new header in force, which was made from this archive's.
     pub fn replace_header(&mut self, next: Unlocked, clock: &dyn Clock) -> Result<HeaderChange> {
         let names = names_of(&next);
-        for name in names {
-            self.put_header(name, next.bytes())?;
-        }
+        self.put_headers(&names, next.bytes())?;
         // The head names the header, so the header must be there first.
         self.store.barrier()?;
         self.old_headers.extend(names_of(&self.header));
@@ -101,6 +99,18 @@ impl Archive {
         self.header = next;
     }
 
+    fn put_headers(&self, names: &[ObjectName; 2], object: &[u8]) -> Result<()> {
+        for (done, name) in names.iter().enumerate() {
+            let put = self.put_header(*name, object);
+            if let (Err(Error::Outrun), Some(own)) = (&put, names.get(..done)) {
+                // It will never be in force: no key in it may open the archive.
+                drop(self.store.delete(own));
+            }
+            put?;
+        }
+        Ok(())
+    }
+
     fn put_header(&self, name: ObjectName, object: &[u8]) -> Result<()> {
         if self.store.put_whole(name, object)? == PutOutcome::Created {
             return Ok(());
@@ -110,10 +120,8 @@ impl Archive {
         if self.store.get_whole(name, limit)?.as_deref() == Some(object) {
             return Ok(());
         }
-        Err(Error::refused(
-            "another change of keys is under way, or was cut short this very moment",
-            "Run the same command again.",
-        ))
+        // Another change of keys was first, is under way, or was cut short this very moment.
+        Err(Error::Outrun)
     }
 
     /// Removes headers that the one in force has replaced. The barrier makes sure that they do not come back with a power cut.

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nacre_core::ids::ArchiveId;
 
-use super::super::opening::{lend_pin, open_with, write_pin};
+use super::super::opening::{lend_pin, open_with, retried, write_pin};
 use super::super::world::{World, entropy};
-use super::{note, refused};
+use super::{follows, note, refused};
 use crate::archive::Result;
 use crate::joints::{StateDir, StateError, StateLock};
 
@@ -34,7 +34,16 @@ pub fn run(world: &World<'_>) -> Result<()> {
         return Ok(());
     }
     lend_pin(world, &archive, new)?;
-    archive.replace_identity(next, world.memory_of(new)?, world.clock())?;
+    let before = archive.header().hash();
+    let mut first = true;
+    retried(world, || {
+        if !std::mem::take(&mut first) {
+            // The pin allows either identity now; what is in force is the old one.
+            archive = open_with(world, &memory_of)?.0;
+            follows(&next, &archive, before)?;
+        }
+        archive.replace_identity(next.clone(), world.memory_of(new)?, world.clock())
+    })?;
     write_pin(world, &archive, pin)?;
     drop(lock);
     note(

@@ -8,8 +8,9 @@ mod sheet;
 mod slots;
 
 use nacre_core::header::{ChangeError, Slot, SlotKind, Unlocked};
+use nacre_core::ids::HeaderHash;
 
-use super::opening::{open_to_write, remember_new_master};
+use super::opening::{open_to_write, remember_new_master, retried_with};
 use super::world::World;
 use crate::archive::{Archive, Error, OldHeaders, Result};
 use crate::cli::{Exit, Key};
@@ -49,14 +50,36 @@ fn open(world: &World<'_>) -> Result<(Archive, Box<dyn StateLock>)> {
     }
 }
 
-/// Puts the new header in force and says what became of the one before.
-fn put(world: &World<'_>, archive: &mut Archive, next: Unlocked) -> Result<()> {
-    let change = archive.replace_header(next, world.clock())?;
+/// Puts the new header in force and says what became of the one before. Another writer who was first does not matter unless he changed the keys
+/// too: then somebody has to look.
+fn put(world: &World<'_>, archive: &mut Archive, next: &Unlocked) -> Result<()> {
+    let before = archive.header().hash();
+    let change = retried_with(world, archive, |archive| {
+        follows(next, archive, before)?;
+        archive.replace_header(next.clone(), world.clock())
+    })?;
     remember_new_master(world, archive.header());
     if change.old == OldHeaders::Kept {
         world.monitor().warning(
             "this store removes nothing: the headers from before stay there, and whoever reads it can open them with the keys they had",
         );
+    }
+    Ok(())
+}
+
+/// Whether a header can still follow the one that it was made from.
+fn follows(next: &Unlocked, archive: &Archive, before: HeaderHash) -> Result<()> {
+    if archive.header().hash() != before {
+        return Err(Error::refused(
+            "somebody else has changed the keys of this archive meanwhile, and nothing was changed here",
+            "Look at `nacre key list`, then run the same command again.",
+        ));
+    }
+    if archive.header().taken() >= next.description().generation {
+        return Err(Error::refused(
+            "another change of keys is under way, or was cut short this very moment, and nothing was changed here",
+            "Run the same command again.",
+        ));
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ pub fn run(world: &World<'_>, label: Option<&KeyName>, untested: bool) -> Result
     } else {
         type_back(&world.prompt, &next)?;
     }
-    put(world, &mut archive, next)?;
+    put(world, &mut archive, &next)?;
     note(
         world,
         "",

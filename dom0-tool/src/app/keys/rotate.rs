@@ -98,7 +98,7 @@ pub fn run(
             })
             .collect();
         let next = archive.header().rotate(&new, entropy()().as_mut());
-        put(world, &mut archive, next.map_err(refused)?)?;
+        put(world, &mut archive, &next.map_err(refused)?)?;
     }
     note(
         world,

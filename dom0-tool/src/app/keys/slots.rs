@@ -56,7 +56,7 @@ pub fn add(
             let secret = NewSecret::Passphrase(&secret, params);
             header.with_slot(&slot(secret), entropy.as_mut())
         };
-        put(world, &mut archive, next.map_err(refused)?)?;
+        put(world, &mut archive, &next.map_err(refused)?)?;
     }
     note(world, &format!("add {said}"), &format!("added {said}"));
     Ok(())
@@ -79,7 +79,7 @@ pub fn remove(world: &World<'_>, key: &KeyName, force: bool) -> Result<()> {
         if !force && !world.prompt.confirm(&question).map_err(unanswered)? {
             return Err(Error::refused("nothing was removed", ""));
         }
-        put(world, &mut archive, next)?;
+        put(world, &mut archive, &next)?;
     }
     note(world, &format!("remove {said}"), &format!("removed {said}"));
     warn_of_copies(world);
@@ -115,7 +115,7 @@ pub fn passphrase(
             secret: NewSecret::Passphrase(&secret, about_a_second()),
         };
         let next = header.with_changed_slot(index, &new, entropy()().as_mut());
-        put(world, &mut archive, next.map_err(refused)?)?;
+        put(world, &mut archive, &next.map_err(refused)?)?;
     }
     note(
         world,
