@@ -2,6 +2,7 @@
 
 use super::cleaning;
 use super::domains;
+use super::forgetting;
 use super::opening::{open_to_write, retried, unanswered};
 use super::selection::{named, volume};
 use super::settings::follow;
@@ -42,7 +43,7 @@ fn add_once(world: &World<'_>, wanted: &Add) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Removes a volume with all of its sessions; or, with `--clean`, what lies about on this machine.
+/// Removes a volume with all of its sessions; or, with `--clean`, what lies about on this machine; or, with `--forget`, all that it remembers.
 pub fn delete(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
     let mut agreed = None;
     retried(world, || delete_once(world, wanted, &mut agreed))
@@ -50,6 +51,9 @@ pub fn delete(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
 
 /// `agreed`: what the user has said yes to.
 fn delete_once(world: &World<'_>, wanted: &Delete, agreed: &mut Option<String>) -> Result<Exit> {
+    if wanted.forget {
+        return forgetting::run(world, wanted);
+    }
     let Some(wanted_volume) = &wanted.volume else {
         return cleaning::run(world, wanted);
     };

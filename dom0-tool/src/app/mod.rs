@@ -10,6 +10,7 @@ mod compare;
 mod deduplicate;
 mod domains;
 mod end;
+mod forgetting;
 mod freezing;
 mod hazards;
 mod healing;

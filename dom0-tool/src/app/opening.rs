@@ -1,5 +1,6 @@
 //! Opening an archive for a command: the store, the pin, the key.
 
+use nacre_core::head::Witness;
 use nacre_core::header::{Candidates, Credential, HeaderError, UnlockError, Unlocked};
 use nacre_core::ids::ArchiveId;
 use nacre_core::keys::{RecoveryCodeError, Secret};
@@ -23,22 +24,25 @@ const PIN_LIMIT: usize = 256;
 const TRIES: usize = 3;
 
 /// No option accepts another archive in place of the known one: whoever wants that makes this machine forget what it knows. The
-/// message says where that is.
+/// message says how; where the target's own memory is gone, where the rest is.
 fn with_way_out(mut error: Error, world: &World<'_>) -> Error {
     if let Error::Foreign {
         remedy, archive, ..
     } = &mut error
         && let (Ok(targets), Ok(name)) = (world.targets(), pin_name(world))
     {
-        let pin = targets.path().join(name);
-        let folder = archive.map(|id| state::folder(world.common.meta_dir.clone(), id));
-        let folder = folder.map_or_else(String::new, |folder| {
-            format!(" and the folder {}", folder.display())
-        });
+        let pinned = targets
+            .read(&name, PIN_LIMIT)
+            .is_ok_and(|pin| pin.is_some());
+        let how = match archive {
+            Some(id) if !pinned => {
+                let folder = state::folder(world.common.meta_dir.clone(), *id);
+                format!("removing the folder {}", folder.display())
+            }
+            _ => "`nacre delete --forget` with the same --dest".to_owned(),
+        };
         *remedy = format!(
-            "Check that the right disk or qube is there; if the change is yours, remove {}{folder} \
-             to make this machine forget the old one.",
-            pin.display()
+            "Check that the right disk or qube is there; if the change is yours, {how} makes this machine forget the old one."
         );
     }
     error
@@ -84,15 +88,19 @@ fn hear_witnesses(world: &World<'_>, archive: &mut Archive) -> Result<()> {
             "this machine has not seen this archive before: that its newest state is shown can only be told by other archives that remember it",
         );
     }
+    world.remembers(archive.id())?;
+    let forgotten = world.forgotten()?;
     // Anybody can write what an archive without encryption says.
     if archive.header().description().encrypted {
-        for witness in archive.witnesses() {
+        let known = |witness: &&Witness| !forgotten.contains(&witness.archive);
+        for witness in archive.witnesses().iter().filter(known) {
             let memory = world.memory_of(witness.archive)?;
             Memory::new(memory).note_witness(witness)?;
         }
     }
     let others = world.anchors_beside(archive.id());
     archive.set_others(others);
+    archive.set_forgotten(forgotten);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The real world behind the joints: clock, randomness, signals, dom0's files, the terminal.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,13 +10,16 @@ use nacre_core::ids::ArchiveId;
 use nacre_core::keys::Secret;
 
 use super::reached::AllReached;
-use crate::archive::{EntropySource, Error, Memory, Result};
+use crate::archive::{EntropySource, Error, Memory, Result, parse_id};
 use crate::cli::{Common, Verbosity};
 use crate::clock::SystemClock;
 use crate::joints::{Clock, Entropy, Level, Moment, Monitor, StateDir};
 use crate::report;
 use crate::state::{self, Directory};
 use crate::unlock::Prompt;
+
+/// The folder of the archives that were forgotten: for each an empty file with its name.
+const FORGOTTEN: &str = "forgotten";
 
 /// Everything that a command may touch besides its archive.
 pub struct World<'a> {
@@ -137,9 +141,10 @@ impl<'a> World<'a> {
 
     /// What dom0 remembers of all archives but one. A memory that cannot be read will be told of when its own archive is opened.
     pub fn anchors_beside(&self, archive: ArchiveId) -> Vec<Anchor> {
-        let base = self.common.meta_dir.clone();
-        let base = base.unwrap_or_else(|| PathBuf::from(state::DEFAULT_BASE));
-        let names = std::fs::read_dir(base).into_iter().flatten().flatten();
+        let names = std::fs::read_dir(self.base())
+            .into_iter()
+            .flatten()
+            .flatten();
         let folders = names.filter(|entry| {
             let name = entry.file_name();
             let is_id = |name: &str| name.len() == 32 && name != archive.to_string();
@@ -150,6 +155,41 @@ impl<'a> World<'a> {
             .filter_map(|folder| Memory::new(Arc::new(folder)).anchor().ok().flatten())
             .filter(|anchor| anchor.archive != archive)
             .collect()
+    }
+
+    /// Forgets archives: of each the whole memory. Other archives' heads bear witness of them no longer, until one is seen again.
+    pub fn forget(&self, archives: &BTreeSet<ArchiveId>) -> Result<()> {
+        let forgotten = self.folder(FORGOTTEN)?;
+        for id in archives {
+            forgotten.replace(&id.to_string(), b"")?;
+            let folder = state::folder(self.common.meta_dir.clone(), *id);
+            if let Some(folder) = Directory::open(&folder)? {
+                folder.remove_whole()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The archives that were forgotten and not seen since.
+    pub fn forgotten(&self) -> Result<BTreeSet<ArchiveId>> {
+        let Some(forgotten) = Directory::open(&self.base().join(FORGOTTEN))? else {
+            return Ok(BTreeSet::new());
+        };
+        let names = forgotten.list()?;
+        Ok(names.iter().filter_map(|name| parse_id(name)).collect())
+    }
+
+    /// One that is seen is not forgotten.
+    pub fn remembers(&self, archive: ArchiveId) -> Result<()> {
+        if self.forgotten()?.contains(&archive) {
+            self.folder(FORGOTTEN)?.remove(&archive.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn base(&self) -> PathBuf {
+        let base = self.common.meta_dir.clone();
+        base.unwrap_or_else(|| PathBuf::from(state::DEFAULT_BASE))
     }
 
     /// dom0's memory of targets.
@@ -173,9 +213,7 @@ impl<'a> World<'a> {
     }
 
     fn folder(&self, name: &str) -> Result<Directory> {
-        let base = self.common.meta_dir.clone();
-        let base = base.unwrap_or_else(|| PathBuf::from(state::DEFAULT_BASE));
-        Ok(Directory::create(&base.join(name))?)
+        Ok(Directory::create(&self.base().join(name))?)
     }
 }
 

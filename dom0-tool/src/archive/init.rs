@@ -96,6 +96,7 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
         head: head.clone(),
         old_headers: Vec::new(),
         others: Vec::new(),
+        forgotten: BTreeSet::new(),
         is_new_here: false,
     };
     archive.put_head(&head, &object)?;

@@ -87,6 +87,8 @@ pub struct Archive {
     old_headers: Vec<ObjectName>,
     /// What this machine remembers of other archives.
     others: Vec<Anchor>,
+    /// Archives that this machine was made to forget.
+    forgotten: BTreeSet<ArchiveId>,
     /// Whether this machine had no memory of the archive when it was opened.
     is_new_here: bool,
     domain_of: DomainRule,

@@ -108,6 +108,7 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
         keys,
         head: found.head,
         others: Vec::new(),
+        forgotten: BTreeSet::new(),
         is_new_here: anchor.is_none(),
     };
     archive.settle(anchor.as_ref(), &found.object, options.allow_rollback)?;

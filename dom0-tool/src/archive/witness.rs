@@ -3,8 +3,11 @@
 //! A machine without an anchor, or one that was itself put back to an older state, cannot tell that a store was rolled back; but another
 //! archive can. What the heads of other archives say of an archive is kept beside its anchor, and held against its head whenever it is opened.
 
+use std::collections::BTreeSet;
+
 use nacre_core::freshness::{Anchor, Freshness, next_witnesses};
 use nacre_core::head::{Head, Witness};
+use nacre_core::ids::ArchiveId;
 
 use super::open::rolled_back;
 use super::{Archive, Result};
@@ -13,6 +16,11 @@ impl Archive {
     /// What this machine remembers of other archives, for the heads to come.
     pub fn set_others(&mut self, others: Vec<Anchor>) {
         self.others = others;
+    }
+
+    /// What heads to come say no more, though this one does: archives that the user forgot.
+    pub fn set_forgotten(&mut self, forgotten: BTreeSet<ArchiveId>) {
+        self.forgotten = forgotten;
     }
 
     /// What this head says of other archives.
@@ -27,7 +35,9 @@ impl Archive {
 
     /// Enters what is known of other archives into the next head.
     pub(super) fn bear_witness(&self, head: &mut Head) {
-        head.witnesses = next_witnesses(head.archive, &head.witnesses, &self.others);
+        let carried = &mut head.witnesses;
+        carried.retain(|witness| !self.forgotten.contains(&witness.archive));
+        head.witnesses = next_witnesses(head.archive, carried, &self.others);
     }
 
     /// Holds the head against what another archive says of this one.

@@ -66,6 +66,13 @@ impl Directory {
         &self.path
     }
 
+    /// Removes the directory with all that is in it. A crash in the middle leaves some of it.
+    pub fn remove_whole(self) -> Result<(), StateError> {
+        let place = || self.path.display().to_string();
+        fs::remove_dir_all(&self.path).map_err(|error| io_error(place(), &error))?;
+        self.path.parent().map_or(Ok(()), sync_dir)
+    }
+
     fn file(&self, name: &str) -> Result<PathBuf, StateError> {
         if is_name(name) {
             return Ok(self.path.join(name));

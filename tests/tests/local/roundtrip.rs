@@ -203,3 +203,26 @@ fn a_lost_snapshot_costs_time_and_nothing_else() {
         assert_eq!(figure(&again, "scanned"), 0, "{again:?}");
     });
 }
+
+#[test]
+fn a_forgotten_archive_keeps_no_snapshots() {
+    each("a_forgotten_archive_keeps_no_snapshots", |bench| {
+        let before = fs::read(bench.file(WORK)).unwrap();
+        assert_eq!(bench.snapshots().len(), 2);
+        // Where its volumes were read from is remembered.
+        let dry = bench.desk.run(&["delete", "--forget", "--dry-run"]);
+        assert_eq!(dry.code, 0, "{dry:?}");
+        let told = "would remove the snapshots of other.img in";
+        assert!(dry.err.contains(told), "{dry:?}");
+        assert_eq!(bench.snapshots().len(), 2);
+        bench.desk.done(&["delete", "--forget", "--force"]);
+        assert_eq!(bench.snapshots().len(), 0);
+        // The archive is as it was, and goes on.
+        bench.write(WORK, 0, &noise(9, 100));
+        bench.done(&["send", "--all"]);
+        let sessions = bench.sessions(WORK);
+        assert_eq!(sessions.len(), 2);
+        assert!(bench.fetched(WORK, &sessions[0]) == before);
+        assert!(bench.fetched(WORK, "newest") == fs::read(bench.file(WORK)).unwrap());
+    });
+}

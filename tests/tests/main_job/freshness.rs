@@ -1,6 +1,8 @@
 //! A store cannot pass off an old state, or another archive, as this one.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use nacre_tests::desk::Desk;
 
@@ -27,17 +29,6 @@ fn a_store_that_went_back_in_time_is_refused() {
     assert!(receive(&desk, None) == first);
 }
 
-/// Removes what the remedy in an error message names, as a user would.
-fn forget(message: &str) {
-    let (_, rest) = message.split_once("remove ").unwrap();
-    let (named, _) = rest.split_once(" to make").unwrap();
-    let mut named = named.split(" and the folder ");
-    fs::remove_file(named.next().unwrap()).unwrap();
-    if let Some(folder) = named.next() {
-        let _ = fs::remove_dir_all(folder);
-    }
-}
-
 #[test]
 fn another_archive_at_the_same_place_is_refused_until_the_old_one_is_forgotten() {
     let (desk, _) = desk_with_session();
@@ -47,10 +38,68 @@ fn another_archive_at_the_same_place_is_refused_until_the_old_one_is_forgotten()
     fs::rename(desk.path("store/other"), desk.path("store/archive")).unwrap();
     for option in ["--verbose", "--force-allow-rollback"] {
         let ended = desk.run(&["list", option]);
-        assert_says(&ended, 5, &["not the archive", "state/targets/"]);
+        assert_says(&ended, 5, &["not the archive", "`nacre delete --forget`"]);
     }
-    forget(&desk.run(&["list"]).err);
-    desk.done(&["list"]);
+    let state = everything(&desk.path("state"));
+    let store = everything(&desk.path("store"));
+    let asked = desk.run(&["delete", "--forget"]);
+    assert_says(&asked, 2, &["--force"]);
+    let dry = desk.run(&["delete", "--forget", "--dry-run"]);
+    assert_says(
+        &dry,
+        0,
+        &["seen epoch 2", "cannot tell any more", "would forget"],
+    );
+    assert_eq!(everything(&desk.path("state")), state);
+    desk.done(&["delete", "--forget", "--force"]);
+    assert!(desk.done(&["list"]).lines().count() < 2);
+    // What is forgotten is not damaged, nor even looked at.
+    assert_eq!(everything(&desk.path("store")), store);
+}
+
+/// All files below a folder but locks, with what is in them.
+fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = objects(folder).into_iter();
+    files
+        .filter(|path| !path.ends_with("lock"))
+        .map(|path| {
+            let bytes = fs::read(&path).unwrap();
+            (path, bytes)
+        })
+        .collect()
+}
+
+#[test]
+fn a_forgotten_archive_is_new_to_this_machine_and_to_the_heads_of_others() {
+    let (desk, content) = desk_with_session();
+    let other = |arguments: &[&str]| {
+        let ended = nacre_tests::desk::end(&mut desk.nacre_at("other", arguments));
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended
+    };
+    other(&["arch-init"]);
+    let unknown =
+        nacre_tests::desk::end(&mut desk.nacre_at("nowhere", &["delete", "--forget", "--force"]));
+    assert_says(&unknown, 1, &["remembers no archive at file:"]);
+    let folders = || {
+        let names = fs::read_dir(desk.path("state")).unwrap();
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        names.map(name).filter(|name| name.len() == 32).count()
+    };
+    assert_eq!(folders(), 2);
+    let done = desk.run(&["delete", "--forget", "--force"]);
+    assert_says(&done, 0, &["cannot tell any more", "forgotten"]);
+    assert_eq!(folders(), 1);
+    // The head of the other one bears witness of it; that is not heard, and the next head says no more of it.
+    other(&["add", "one"]);
+    other(&["add", "two"]);
+    assert_eq!(folders(), 1);
+    let first = desk.run(&["list"]);
+    assert_says(&first, 0, &["has not seen this archive before"]);
+    assert!(receive(&desk, None) == content);
+    assert_eq!(folders(), 2);
+    desk.done(&["add", "three"]);
+    other(&["list"]);
 }
 
 #[test]

@@ -81,7 +81,15 @@ pub fn delete(low: low::Delete) -> Result<(Common, Request), UsageError> {
         ..common(low.place, low.unlock)?
     };
     let volumes = once(low.volumes);
+    let others = !volumes.is_empty() || low.vid.is_some() || low.clean || low.all;
+    if low.forget && others {
+        return Err(UsageError::new(
+            "delete --forget is about all that this machine remembers of the archive",
+            "leave out names, --vid, --clean and --all",
+        ));
+    }
     let volume = match (volumes.as_slice(), low.vid, low.clean) {
+        _ if low.forget => None,
         ([volume], None, false) => Some(OneVolume::Named(volume.clone())),
         ([], Some(number), false) => Some(OneVolume::Numbered(number)),
         ([], None, true) => None,
@@ -104,7 +112,8 @@ pub fn delete(low: low::Delete) -> Result<(Common, Request), UsageError> {
             "name the volume",
         ));
     }
-    if common.unattended && volume.is_some() && !low.force && !common.dry_run {
+    let asks = volume.is_some() || low.forget;
+    if common.unattended && asks && !low.force && !common.dry_run {
         return Err(UsageError::new(
             "delete asks first, and --unattended allows no question",
             "add --force if it is really meant",
@@ -114,6 +123,7 @@ pub fn delete(low: low::Delete) -> Result<(Common, Request), UsageError> {
         volume,
         clean: low.clean,
         all: low.all,
+        forget: low.forget,
         local: local(low.storage)?,
         force: low.force,
     };

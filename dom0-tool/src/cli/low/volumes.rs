@@ -227,6 +227,9 @@ pub struct Delete {
     /// With --clean: of all volumes
     #[arg(long, short = 'a', action = ArgAction::SetTrue, overrides_with = "all")]
     pub all: bool,
+    /// Remove no volume: make this machine forget the archive, with its newest state, caches and local snapshots; the archive itself is not reached
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "forget")]
+    pub forget: bool,
     /// Remove without asking
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "force")]
     pub force: bool,

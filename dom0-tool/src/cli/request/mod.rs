@@ -316,12 +316,14 @@ pub enum OneVolume {
 /// Remove a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
-    /// The volume; none with `clean` alone.
+    /// The volume; none with `clean` or `forget`.
     pub volume: Option<OneVolume>,
     /// Local snapshots that nothing needs go, and what can be made anew.
     pub clean: bool,
     /// With `clean`: all local snapshots for this archive.
     pub all: bool,
+    /// This machine forgets the archive, which is not touched.
+    pub forget: bool,
     /// Where local snapshots are removed.
     pub local: Local,
     /// Without asking.
