@@ -29,11 +29,11 @@ impl Story {
         let desk = &story.desk;
         desk.done(&["arch-init"]);
         story.write("vol.img", 0, &noise(1, 12 * CHUNK));
-        desk.done(&["send", &desk.import("vol", "vol.img")]);
+        desk.done(&["send", "--threads=1", &desk.import("vol", "vol.img")]);
         story.write("vol.img", 5 * CHUNK, &noise(2, 2 * CHUNK));
-        desk.done(&["send", &desk.import("vol", "vol.img")]);
+        desk.done(&["send", "--threads=1", &desk.import("vol", "vol.img")]);
         story.write("other.img", 0, &noise(3, 3 * CHUNK));
-        desk.done(&["send", &desk.import("other", "other.img")]);
+        desk.done(&["send", "--threads=1", &desk.import("other", "other.img")]);
         story
     }
 
