@@ -4,7 +4,7 @@
 //! stretch of one volume through all of its sessions, so an interruption leaves what was done so far, and doing it again goes on from there.
 //! Which copy stays is decided by the index that is made for this run: the newest that it has seen.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nacre_core::error::FormatError;
@@ -16,8 +16,8 @@ use nacre_core::tree::{NodeItem, NodeSink, RecordItem, RewriteTarget, rewrite};
 use crate::archive::{Archive, Dedup, Error, Freed, Nodes, Result, Sessions};
 use crate::joints::Clock;
 
-/// Leaves written with one commit: an index pack of some 30 MiB.
-const LEAVES: usize = 8192;
+/// Leaves written with one commit, 16 GiB of a volume: an index pack of some 8 MiB. Some 17 KiB of memory are kept for each.
+const LEAVES: usize = 2048;
 
 /// What was shared, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,27 +59,72 @@ pub fn deduplicate(
             };
         }
     }
+    spared.count();
     let freed = if dry_run {
         Freed::default()
     } else {
         archive.free()?
     };
     Ok(SharedChunks {
-        items: spared.items.len() as u64,
+        items: spared.items,
         bytes: spared.bytes,
         index_full: dedup.is_full(),
         freed,
     })
 }
 
-/// Items for which another copy is used.
+/// Items for which another copy is used, each counted once. Four bytes are kept of each: a large volume has millions.
 #[derive(Default)]
 struct Spared {
-    items: HashSet<(Alias, u64)>,
+    /// Their offsets in each pack, rising.
+    known: BTreeMap<Alias, Vec<u32>>,
+    /// Those that may be known or not, and their lengths.
+    fresh: Vec<(Alias, u32, u32)>,
+    items: u64,
     bytes: u64,
 }
 
+/// So many are looked through together.
+const FRESH: usize = 1 << 16;
+
 impl Spared {
+    fn add(&mut self, place: Place) {
+        // No pack is larger than 256 MiB.
+        let offset = u32::try_from(place.offset).unwrap_or(u32::MAX);
+        self.fresh.push((place.alias, offset, place.length));
+        if self.fresh.len() >= FRESH {
+            self.count();
+        }
+    }
+
+    /// Counts what is fresh and not known.
+    fn count(&mut self) {
+        self.fresh.sort_unstable();
+        self.fresh
+            .dedup_by_key(|(alias, offset, _)| (*alias, *offset));
+        for pack in self.fresh.chunk_by(|one, next| one.0 == next.0) {
+            let Some((alias, ..)) = pack.first() else {
+                continue;
+            };
+            let known = self.known.entry(*alias).or_default();
+            let is_new = |at: &u32| known.binary_search(at).is_err();
+            let new: Vec<(u32, u32)> = pack
+                .iter()
+                .filter(|(_, offset, _)| is_new(offset))
+                .map(|(_, offset, length)| (*offset, *length))
+                .collect();
+            self.items += new.len() as u64;
+            self.bytes += new
+                .iter()
+                .map(|(_, length)| u64::from(*length))
+                .sum::<u64>();
+            known.reserve_exact(new.len());
+            known.extend(new.iter().map(|(offset, _)| *offset));
+            known.sort_unstable();
+        }
+        self.fresh.clear();
+    }
+
     /// What is to stand in place of an entry.
     fn entry(&mut self, dedup: &Dedup, volume: VolumeId, entry: &ChunkEntry) -> Option<ChunkEntry> {
         match entry {
@@ -107,9 +152,7 @@ impl Spared {
         place: Place,
     ) -> Option<Place> {
         let other = dedup.place_of(volume, id).filter(|other| *other != place)?;
-        if self.items.insert((place.alias, place.offset)) {
-            self.bytes = self.bytes.saturating_add(u64::from(place.length));
-        }
+        self.add(place);
         Some(other)
     }
 }
@@ -194,5 +237,35 @@ fn nowhere() -> Place {
         alias: Alias(u64::MAX),
         offset: 0,
         length: 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_spared_item_counts_once() {
+        let (mut spared, mut model, mut bytes) = (Spared::default(), HashSet::new(), 0);
+        let mut state = 1_u64;
+        for _ in 0..3 * FRESH {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let place = Place {
+                alias: Alias((state >> 60) % 7),
+                offset: (state >> 33) % 20_000,
+                length: 100,
+            };
+            spared.add(place);
+            if model.insert((place.alias, place.offset)) {
+                bytes += 100;
+            }
+        }
+        spared.count();
+        assert_eq!((spared.items, spared.bytes), (model.len() as u64, bytes));
+        assert!(model.len() > FRESH);
     }
 }

@@ -77,6 +77,18 @@ impl Hits {
         }
     }
 
+    /// Those that lie in some chunks, or what of them does.
+    pub fn within(&self, chunks: &Range<u64>) -> Self {
+        let mut inside = Self::default();
+        let before = self.ranges.range(..chunks.start).next_back();
+        let touching = before.into_iter().chain(self.ranges.range(chunks.clone()));
+        for (start, hit) in touching {
+            let range = (*start).max(chunks.start)..hit.end.min(chunks.end);
+            inside.add(range, &hit.why, hit.known);
+        }
+        inside
+    }
+
     /// The ranges in order.
     pub fn iter(&self) -> impl Iterator<Item = (Range<u64>, &Hit)> {
         let range = |(start, hit): (&u64, _)| (*start, hit);
@@ -127,6 +139,11 @@ mod tests {
                 let ranges = hits.iter();
                 ranges.flat_map(|(range, hit)| range.map(|chunk| (chunk, hit.known))).collect()
             };
+            for part in [0..17, 17..40, 40..200] {
+                let mut inside = model.clone();
+                inside.retain(|chunk, _| part.contains(chunk));
+                prop_assert_eq!(flat(&hits.within(&part)), inside);
+            }
             prop_assert_eq!(flat(&hits), model);
             let all: Vec<_> = hits.iter().collect();
             for pair in all.windows(2) {

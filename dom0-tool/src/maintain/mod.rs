@@ -13,6 +13,7 @@ mod records;
 mod recount;
 mod repair;
 mod slice;
+mod stretches;
 mod survey;
 
 pub use check::{CheckOptions, CheckWatch, From, check};

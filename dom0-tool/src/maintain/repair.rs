@@ -21,6 +21,7 @@ use super::hits::Hits;
 use super::rebuild::{Cells, readable, rebuild};
 use super::records;
 use super::recount;
+use super::stretches::stretches;
 use super::survey::{Lost, Point, Survey};
 use crate::archive::{Archive, ChunkReader, Error, Nodes, Result, Sessions, VolumeEdit};
 use crate::joints::PutOutcome;
@@ -56,6 +57,9 @@ impl Repaired {
         *self == Self::default()
     }
 }
+
+/// So many lost chunks are mended with one commit, each counted once for each version: some 500 bytes of memory are kept for one.
+const AT_ONCE: u64 = 1 << 16;
 
 /// What was found, and what was done about it.
 #[derive(Clone, Debug, Default)]
@@ -261,7 +265,7 @@ struct Version {
 impl Mend<'_> {
     fn run(&self, archive: &mut Archive, done: &mut Repaired) -> Result<()> {
         let of_volume = self.sessions.of_volume(self.volume.id).rev();
-        let points: Vec<Point> = of_volume
+        let mut points: Vec<Point> = of_volume
             .map(|(seq, _, at)| Point {
                 seq,
                 root: at.root,
@@ -282,16 +286,37 @@ impl Mend<'_> {
         if lost.iter().all(|here| here.hits.is_empty()) {
             return Ok(());
         }
+        let mut elsewhere = self.elsewhere();
+        let most = AT_ONCE / (points.len() as u64).max(1);
+        let largest = points.iter().map(|point| point.size).max().unwrap_or(0);
+        let end = largest.div_ceil(archive.chunk_size() as u64);
+        for chunks in stretches(&lost, most, end) {
+            let here: Vec<Lost> = lost.iter().map(|lost| lost.within(&chunks)).collect();
+            elsewhere = self.stretch(archive, &mut points, &here, elsewhere, done)?;
+        }
+        Ok(())
+    }
+
+    /// Mends a stretch of the volume in all versions, of which `lost` is what they have lost there.
+    fn stretch(
+        &self,
+        archive: &mut Archive,
+        points: &mut [Point],
+        lost: &[Lost],
+        elsewhere: Vec<Elsewhere>,
+        done: &mut Repaired,
+    ) -> Result<Vec<Elsewhere>> {
+        let nodes = archive.nodes();
         let mut known = Known {
-            good: good_elsewhere(&nodes, archive, &points, &lost)?,
-            rebuilt: rebuild(archive, self.volume.id, &points, &lost)?,
-            elsewhere: self.elsewhere(),
+            good: good_elsewhere(&nodes, archive, points, lost)?,
+            rebuilt: rebuild(archive, self.volume.id, points, lost)?,
+            elsewhere,
         };
         done.pieces += known.rebuilt.len() as u64;
         let mut store = ChunkStore::new(archive);
         let mut versions = Vec::new();
         // The oldest first, as they were written.
-        for (point, here) in points.iter().zip(&lost).rev() {
+        for (point, here) in points.iter().zip(lost).rev() {
             let edits = self.edits(archive, point, here, &mut known, &mut store, done)?;
             if !edits.is_empty() {
                 versions.push(Version {
@@ -307,21 +332,27 @@ impl Mend<'_> {
             }
         }
         if self.dry_run || versions.is_empty() {
-            return Ok(());
+            return Ok(known.elsewhere);
         }
         let (packs, next) = store.finish()?;
         let gone = lost.iter().flat_map(|here| &here.nodes);
         nodes.stand_in(gone.map(|node| (node.pointer.place, node.level)));
-        self.commit(archive, versions, packs, next)
+        for (seq, root) in self.commit(archive, versions, packs, next)? {
+            for point in points.iter_mut().filter(|point| point.seq == seq) {
+                point.root = root;
+            }
+        }
+        Ok(known.elsewhere)
     }
 
+    /// Writes the versions as they are from now on. Returns their trees.
     fn commit(
         &self,
         archive: &mut Archive,
         versions: Vec<Version>,
         packs: Vec<(nacre_core::ids::Alias, nacre_core::pack::PackRecord)>,
         next: nacre_core::ids::Alias,
-    ) -> Result<()> {
+    ) -> Result<Vec<(SessionSeq, Root)>> {
         let (sessions, _) = archive.readable_sessions()?;
         let mut commit = archive.begin_commit(next);
         commit.mend();
@@ -329,7 +360,8 @@ impl Mend<'_> {
         let (numbers, edits): (Vec<SessionSeq>, Vec<VolumeEdit>) =
             versions.into_iter().map(|v| (v.seq, v.edit)).unzip();
         let roots: Vec<Root> = commit.edit_volumes(edits)?;
-        for (seq, root) in numbers.into_iter().zip(roots) {
+        let trees: Vec<(SessionSeq, Root)> = numbers.into_iter().zip(roots).collect();
+        for (seq, root) in trees.iter().copied() {
             let Some(session) = sessions.get(seq) else {
                 continue;
             };
@@ -348,7 +380,8 @@ impl Mend<'_> {
                 volume.set_snapshot(&[]);
             }
         }
-        commit.finish(self.watch.clock)
+        commit.finish(self.watch.clock)?;
+        Ok(trees)
     }
 
     /// Where more may be. Local copies are told which snapshot the newest session was read from.

@@ -64,6 +64,18 @@ pub struct Lost {
     pub nodes: Vec<LostRange>,
 }
 
+impl Lost {
+    /// What of it lies in some chunks. A lost node lies in them with all its keys, or not at all.
+    pub fn within(&self, chunks: &Range<u64>) -> Self {
+        let inside = |keys: &Range<u64>| chunks.start <= keys.start && keys.end <= chunks.end;
+        let nodes = self.nodes.iter().filter(|node| inside(&node.keys));
+        Self {
+            hits: self.hits.within(chunks),
+            nodes: nodes.cloned().collect(),
+        }
+    }
+}
+
 /// Chunks with their entries.
 pub type Entries = Vec<(u64, ChunkEntry)>;
 
