@@ -91,6 +91,7 @@ fn carry_out(world: &World<'_>, beside: &[World<'_>], request: &Request) -> Resu
         Request::Send(send) => send::run(world, send, &mut Taken::default()),
         Request::Receive(receive) => receive::run(world, receive),
         Request::Restore(wanted) => restore::run(world, wanted),
+        Request::RestoreDom0(wanted) => restore::dom0::run(world, wanted),
         Request::Browse(wanted) => browse::run(world, wanted),
         Request::Verify(verify) => verify::run(world, verify),
         Request::Monitor(wanted) => monitor::run(world, wanted),

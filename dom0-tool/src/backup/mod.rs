@@ -15,3 +15,4 @@ mod zero;
 
 pub use report::{SendReport, VolumeOutcome, VolumeReport};
 pub use run::{SendOptions, Surroundings, send};
+pub use zero::is_zero;

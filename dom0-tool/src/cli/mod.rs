@@ -41,8 +41,8 @@ pub use request::Rules as PruneRules;
 pub use request::{
     Add, ArchCheck, ArchInit, Backup, Browse, CheckAction, Common, Deduplicate, Delete, Diff, Goal,
     Invocation, Key, List, Listing, Monitor, OneVolume, Prune, Receive, Rename, Request, Restore,
-    RestorePart, Selection, Send, SessionAction, SessionChange, Setup, SnapshotUse, Status,
-    Verbosity, Verify, Which, WriteMode,
+    RestoreDom0, RestorePart, Selection, Send, SessionAction, SessionChange, Setup, SnapshotUse,
+    Status, Verbosity, Verify, Which, WriteMode,
 };
 pub use retention::{RETENTION_RULES, RetentionWish};
 pub use session::{SessionPoint, SessionSelector, SessionTime, Tag, TagId, TagWish};

@@ -3,6 +3,7 @@
 //! Names of volumes are those that people who come from Wyng have in their archives: an LV's name in a thin pool, a path below the pool's
 //! folder on a reflink file system.
 
+use super::dom0_files;
 use crate::joints::qubes::{PoolInfo, QubeClass, QubeVolume};
 
 /// Local storage as `--local` names it.
@@ -115,7 +116,12 @@ pub fn candidates(qube: &str, class: &QubeClass, volume: &str) -> [String; 2] {
 }
 
 /// The qube and the volume of it that a volume of an archive is, by its name: what [`candidates`] makes.
+///
+/// dom0's own files go by the name of dom0, though it is no qube.
 pub fn qube_of(name: &str) -> Option<(&str, &str)> {
+    if name == dom0_files::VOLUME {
+        return Some(("dom0", "files"));
+    }
     let folder = ["appvms/", "vm-templates/"];
     let (qube, volume) = match folder.iter().find_map(|folder| name.strip_prefix(folder)) {
         Some(rest) => {
@@ -186,6 +192,7 @@ mod tests {
                 }
             }
         }
+        assert_eq!(qube_of("qubes:dom0"), Some(("dom0", "files")));
         for other in [
             "qubes:settings",
             "vm-private",

@@ -1,7 +1,10 @@
 //! `--dom0`: dom0's own files, as a tar archive that any tar reads.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -180,4 +183,240 @@ fn the_files_of_any_chunk_size_are_laid_out_for_any_tar() {
         (0, "", ""),
         "{ended:?}"
     );
+}
+
+/// Everything below a folder by which one file differs from another: kind and permissions, owners, time, names, content, attributes.
+fn everything(root: &Path) -> BTreeMap<PathBuf, String> {
+    let mut all = BTreeMap::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(path) = open.pop() {
+        let at = fs::symlink_metadata(&path).unwrap();
+        if at.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().map(|it| it.unwrap().path()));
+        }
+        let content = match at.file_type() {
+            kind if kind.is_symlink() => fs::read_link(&path).unwrap().into_os_string().into_vec(),
+            kind if kind.is_file() => fs::read(&path).unwrap(),
+            _ => Vec::new(),
+        };
+        let names = if at.is_dir() { 0 } else { at.nlink() };
+        let mut attributes = vec![0; 1000];
+        let length = rustix::fs::llistxattr(&path, &mut attributes[..]).unwrap();
+        let mut attributes: Vec<String> = attributes[..length]
+            .split(|byte| *byte == 0)
+            .filter(|name| !name.is_empty())
+            .map(|name| {
+                let mut value = vec![0; 1000];
+                let length = rustix::fs::lgetxattr(&path, name, &mut value[..]).unwrap();
+                format!("{} {:?}", String::from_utf8_lossy(name), &value[..length])
+            })
+            .collect();
+        attributes.sort();
+        let text = format!(
+            "{:o} {}:{} {} {names} {} {attributes:?}",
+            at.mode(),
+            at.uid(),
+            at.gid(),
+            at.mtime(),
+            blake3::hash(&content),
+        );
+        all.insert(path.strip_prefix(root).unwrap().to_owned(), text);
+    }
+    all
+}
+
+/// More of what a dom0 may have: odd names, owners, times, links that lead nowhere, an access list, an attribute of a link.
+fn make_it_odd(root: &Path) {
+    let home = root.join("home");
+    let odd = home.join("user/\u{1b}[31m \u{fc}\nline");
+    fs::create_dir(&odd).unwrap();
+    fs::write(odd.join("-rf"), "x").unwrap();
+    let no_text = OsString::from_vec(b"not\xffutf8".to_vec());
+    fs::write(odd.join(no_text), [0; 100]).unwrap();
+    symlink("/etc/shadow", odd.join("leads out")).unwrap();
+    symlink("../../../../../..", odd.join("leads up")).unwrap();
+    symlink("nothing", odd.join("leads nowhere")).unwrap();
+    fs::create_dir(home.join("empty folder")).unwrap();
+    fs::set_permissions(home.join("empty folder"), Permissions::from_mode(0o1711)).unwrap();
+    for (path, owner) in [
+        ("home/user", 1000),
+        ("home/user/large", 1001),
+        ("home/user/link", 70_000),
+    ] {
+        lchown(root.join(path), Some(owner), Some(4_000_000)).unwrap();
+    }
+    // chown took them away.
+    fs::set_permissions(root.join("home/user/large"), Permissions::from_mode(0o6751)).unwrap();
+    let set = |path: &Path, name: &str, value: &[u8]| {
+        rustix::fs::lsetxattr(path, name, value, rustix::fs::XattrFlags::empty()).unwrap();
+    };
+    let list: Vec<u8> = [
+        (1, 6, u32::MAX),
+        (2, 4, 1234),
+        (4, 4, u32::MAX),
+        (16, 4, u32::MAX),
+        (32, 0, u32::MAX),
+    ]
+    .iter()
+    .fold(
+        2_u32.to_le_bytes().to_vec(),
+        |mut list, (tag, right, id): &(u16, u16, u32)| {
+            list.extend(tag.to_le_bytes());
+            list.extend(right.to_le_bytes());
+            list.extend(id.to_le_bytes());
+            list
+        },
+    );
+    set(&odd.join("-rf"), "system.posix_acl_access", &list);
+    set(
+        &odd.join("leads out"),
+        "trusted.remark",
+        b"of the link itself",
+    );
+    let pipe = odd.join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o620),
+        0,
+    )
+    .unwrap();
+    for (path, time) in [
+        ("home", 1_000_000_000),
+        ("home/user/empty", -5),
+        ("home/user/large", 9_000_000_000_i64),
+    ] {
+        let time = rustix::fs::Timespec {
+            tv_sec: time,
+            tv_nsec: 0,
+        };
+        let times = rustix::fs::Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        rustix::fs::utimensat(
+            rustix::fs::CWD,
+            root.join(path),
+            &times,
+            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .unwrap();
+    }
+}
+
+/// `nacre restore dom0`, where no qubesd answers: it is not needed.
+fn restore(machine: &Machine, folder: &Path, more: &[&str]) -> Ended {
+    let goal = format!("--save-to={}", folder.display());
+    let arguments = [&["restore", "dom0", goal.as_str()], more].concat();
+    end(machine.nacre(&arguments).env("NACRE_QUBESD", "/nowhere"))
+}
+
+#[test]
+fn dom0s_files_come_back_into_a_new_folder_as_they_were() {
+    let test = "dom0s_files_come_back_into_a_new_folder_as_they_were";
+    let machine = match machine(Release::R43, FileSystem::Btrfs) {
+        Ok(machine) => machine,
+        Err(why) => skip!(test, "{why}"),
+    };
+    // On the machine's own file system, with everything that it has.
+    let root = dom0(&machine);
+    make_it_odd(&root);
+    let back = machine.desk.path("back");
+    let none = restore(&machine, &back, &[]);
+    assert_eq!(none.code, 1, "{none:?}");
+    assert!(
+        none.err.contains("the archive has no files of dom0"),
+        "{none:?}"
+    );
+    let ended = run(&machine, &root, &["backup", "--dom0", "--tag=then"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let then = everything(&root);
+
+    let plan = restore(&machine, &back, &["--dry-run", "--verbose"]);
+    assert_eq!(plan.code, 0, "{plan:?}");
+    let said = format!("{}{}", plan.out, plan.err);
+    for part in [
+        "would make file /home/user/a second name (976.6 KiB)",
+        "would make /home/user/large, a further name of /home/user/a second name",
+        "would make link /home/user/link, which leads to ../user/large",
+        "would make folder /home/empty folder",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+    assert!(!back.exists());
+
+    let ended = restore(&machine, &back, &[]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let mut now = everything(&back);
+    // It is root's alone, and has its own time, as what is made for what is in it.
+    assert_eq!(fs::metadata(&back).unwrap().mode() & 0o7777, 0o700);
+    let mut wanted = then.clone();
+    for made in ["", "etc"] {
+        now.remove(Path::new(made)).unwrap();
+        wanted.remove(Path::new(made));
+    }
+    wanted.retain(|path, _| !path.starts_with("var") && !path.ends_with("backup.key"));
+    assert_eq!(now.len(), 24, "{now:#?}");
+    assert_eq!(now, wanted);
+    let sparse = fs::metadata(back.join("home/user/sparse")).unwrap();
+    assert!(sparse.blocks() * 512 < 1_000_000, "{}", sparse.blocks());
+
+    // Never over what is there.
+    let ended = restore(&machine, &back, &[]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("is there already"), "{ended:?}");
+    fs::write(root.join("home/user/new"), "new").unwrap();
+    assert_eq!(run(&machine, &root, &["backup", "--dom0"]).code, 0);
+    let past = machine.desk.path("past");
+    let ended = restore(&machine, &past, &["--session=^then"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!past.join("home/user/new").exists());
+    let newest = machine.desk.path("newest");
+    assert_eq!(restore(&machine, &newest, &[]).code, 0);
+    assert!(newest.join("home/user/new").exists());
+    // By the same name in the other commands.
+    let listed = machine.done(&["list", "dom0"]).out;
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    assert!(machine.done(&["list", "--qubes"]).out.contains("dom0"));
+    assert!(machine.done(&["verify", "dom0"]).out.contains("qubes:dom0"));
+}
+
+#[test]
+fn a_damaged_or_cut_short_restore_of_dom0s_files_is_not_taken_for_a_whole_one() {
+    let test = "a_damaged_or_cut_short_restore_of_dom0s_files_is_not_taken_for_a_whole_one";
+    let machine = match machine(Release::R43, FileSystem::Btrfs) {
+        Ok(machine) => machine,
+        Err(why) => skip!(test, "{why}"),
+    };
+    let root = dom0(&machine);
+    assert_eq!(run(&machine, &root, &["backup", "--dom0"]).code, 0);
+    let back = machine.desk.path("back");
+    let unfinished = machine.desk.path("back.unfinished");
+    fs::create_dir(&unfinished).unwrap();
+    let ended = restore(&machine, &back, &[]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(
+        ended.err.contains("a restore was cut short, or is running"),
+        "{ended:?}"
+    );
+    fs::remove_dir(&unfinished).unwrap();
+    // The largest object has the content; some of it goes bad.
+    let mut open = vec![machine.desk.path("store/archive/pack")];
+    let mut largest = (0, PathBuf::new());
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().map(|it| it.unwrap().path()));
+        } else {
+            largest = largest.max((fs::metadata(&path).unwrap().len(), path));
+        }
+    }
+    let pack = File::options().write(true).open(&largest.1).unwrap();
+    pack.write_all_at(&vec![0x55; 300_000], largest.0 / 2)
+        .unwrap();
+    let ended = restore(&machine, &back, &[]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(!back.exists() && unfinished.exists());
+    assert!(ended.err.contains("back.unfinished"), "{ended:?}");
 }

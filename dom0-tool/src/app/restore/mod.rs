@@ -1,6 +1,7 @@
 //! `restore`: qubes with their volumes and settings.
 
 mod contents;
+pub(super) mod dom0;
 mod goal;
 pub(super) mod menus;
 pub(super) mod saved;
@@ -19,6 +20,7 @@ use super::world::World;
 use crate::archive::{Error, Result};
 use crate::cli::{Exit, Restore, RestorePart};
 use crate::joints::{Activity, KeyPrompt, Summary};
+use crate::qubes::dom0_files;
 use crate::qubes::restore::{Ended, Plan, Present, QubeEnd, Reason, What, Wish, carry_out, plan};
 use crate::report::text;
 
@@ -41,6 +43,10 @@ pub fn run(world: &World<'_>, wanted: &Restore) -> Result<Exit> {
     let saved = source.read(&wanted.session, &named)?;
     let mut plan = plan(&saved, &present, &wish(wanted));
     table::show(world, &plan);
+    if wanted.all && archive.head().volume(dom0_files::VOLUME).is_some() {
+        let text = "the archive has dom0's own files too; they are restored by themselves: nacre restore dom0 --save-to=FOLDER";
+        world.monitor().note(text);
+    }
     if world.common.dry_run {
         return Ok(planned_exit(&plan));
     }

@@ -4,16 +4,19 @@ use super::{Meaning, common, one_session};
 use crate::cli::error::UsageError;
 use crate::cli::low;
 use crate::cli::pref::Pref;
-use crate::cli::request::{Browse, Common, Request, Restore, RestorePart};
+use crate::cli::request::{Browse, Common, Request, Restore, RestoreDom0, RestorePart};
 use crate::cli::target::QubeName;
 
-pub fn restore(low: low::Restore) -> Meaning {
+pub fn restore(mut low: low::Restore) -> Meaning {
+    let qubes = once(std::mem::take(&mut low.qubes));
+    if low.save_to.is_some() || qubes.iter().any(is_dom0) {
+        return dom0(low, &qubes);
+    }
     let common = Common {
         dry_run: low.dry_run,
         threads: low.threads,
         ..common(low.place, low.unlock)?
     };
-    let qubes = once(low.qubes);
     match (qubes.is_empty(), low.all) {
         (true, false) => {
             return Err(UsageError::new(
@@ -66,6 +69,53 @@ pub fn restore(low: low::Restore) -> Meaning {
         force: low.force,
     };
     Ok((common, Request::Restore(request)))
+}
+
+fn is_dom0(name: &QubeName) -> bool {
+    name.0 == "dom0"
+}
+
+/// dom0's own files, which go to a folder of their own, never over the live ones.
+fn dom0(low: low::Restore, named: &[QubeName]) -> Meaning {
+    let others = [
+        (low.all, "--all"),
+        (low.pool.is_some(), "--pool"),
+        (low.rename.is_some(), "--as"),
+        (low.settings_only, "--settings-only"),
+        (low.data_only, "--data-only"),
+        (!low.pref.is_empty(), "--pref"),
+        (low.paranoid, "--paranoid"),
+        (low.skip_corrupt_chunks, "--skip-corrupt-chunks"),
+        (low.force, "--force"),
+    ];
+    if let Some((_, other)) = others.iter().find(|(given, _)| *given) {
+        return Err(UsageError::new(
+            format!("{other} says something of qubes, and dom0 is none"),
+            "leave it out",
+        ));
+    }
+    if !matches!(named, [name] if is_dom0(name)) {
+        return Err(UsageError::new(
+            "dom0's own files are restored by themselves",
+            "write `nacre restore dom0 --save-to=FOLDER`, and restore qubes with a command of their own",
+        ));
+    }
+    let Some(folder) = low.save_to else {
+        return Err(UsageError::new(
+            "dom0's own files are restored into a new folder, never over those that are there",
+            "say into which with --save-to=FOLDER",
+        ));
+    };
+    let common = Common {
+        dry_run: low.dry_run,
+        threads: low.threads,
+        ..common(low.place, low.unlock)?
+    };
+    let request = RestoreDom0 {
+        folder,
+        session: one_session(low.session)?,
+    };
+    Ok((common, Request::RestoreDom0(request)))
 }
 
 pub fn browse(low: low::Browse) -> Meaning {

@@ -1,6 +1,7 @@
 //! `restore` and `browse`.
 
 use std::num::NonZeroU8;
+use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
@@ -13,9 +14,12 @@ use crate::cli::target::QubeName;
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // Each is a switch of the command line.
 pub struct Restore {
-    /// Names of qubes
+    /// Names of qubes; or dom0 alone, with --save-to
     #[arg(value_name = "QUBE")]
     pub qubes: Vec<QubeName>,
+    /// Put dom0's own files into this new folder
+    #[arg(long, value_name = "FOLDER")]
+    pub save_to: Option<PathBuf>,
     /// Every qube of which the archive has the content, templates first, with all that these need
     #[arg(long, short = 'a', action = ArgAction::SetTrue, overrides_with = "all")]
     pub all: bool,

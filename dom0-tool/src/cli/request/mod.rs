@@ -32,7 +32,7 @@ use crate::cli::volume::{Description, Import, VolumeName};
 
 pub use deduplicate::Deduplicate;
 pub use key::Key;
-pub use restore::{Browse, Restore, RestorePart};
+pub use restore::{Browse, Restore, RestoreDom0, RestorePart};
 pub use session::{SessionAction, SessionChange};
 pub use setup::Setup;
 pub use status::Status;
@@ -119,6 +119,8 @@ pub enum Request {
     Receive(Receive),
     /// `restore`
     Restore(Restore),
+    /// `restore dom0`
+    RestoreDom0(RestoreDom0),
     /// `browse`
     Browse(Browse),
     /// `verify`

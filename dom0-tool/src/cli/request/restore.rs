@@ -1,5 +1,7 @@
 //! `restore` and `browse`.
 
+use std::path::PathBuf;
+
 use crate::cli::pref::Pref;
 use crate::cli::session::SessionPoint;
 use crate::cli::target::QubeName;
@@ -38,6 +40,15 @@ pub struct Restore {
     pub skip_corrupt: bool,
     /// Overwrite without asking.
     pub force: bool,
+}
+
+/// Bring dom0's own files back, into a folder of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreDom0 {
+    /// The folder, which is made.
+    pub folder: PathBuf,
+    /// Which session.
+    pub session: SessionPoint,
 }
 
 /// Open a qube's files as of a session.

@@ -6,9 +6,16 @@
 
 mod header;
 mod layout;
+mod read;
+mod unpack;
 mod volume;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
+pub use read::{Entry, Files, Kind, Reader, Trouble};
+pub use unpack::{Laid, Unpack};
 pub use volume::{Dom0Volume, Problems};
 pub use walk::{FOLDERS, Found, walk};
 

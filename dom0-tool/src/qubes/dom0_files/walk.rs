@@ -12,9 +12,11 @@ pub const FOLDERS: [&str; 4] = ["etc/nacre", "etc/qubes", "home", "srv"];
 /// Folders within folders, at most.
 const DEPTH: usize = 100;
 /// Files, at most.
-const MOST: usize = 1 << 20;
+pub const MOST: usize = 1 << 20;
 /// Attributes of one file, in bytes, at most.
 const ATTRIBUTES: usize = 1 << 16;
+/// All attributes of one file together, in bytes, at most: a restore takes records of this size, with room for their lengths.
+const ALL_ATTRIBUTES: usize = 1 << 20;
 /// How the line of a key file begins (doc/FORMAT.md, section 4): a backup must not hold what opens it.
 const KEY: &[u8] = b"nacre-key-";
 /// Larger files are no keys.
@@ -210,6 +212,7 @@ fn attributes(path: &Path) -> io::Result<Vec<(OsString, Vec<u8>)>> {
         length => length?,
     };
     let mut all = Vec::new();
+    let mut size = 0;
     let names = names.get(..length).unwrap_or_default();
     for name in names
         .split(|byte| *byte == 0)
@@ -220,6 +223,10 @@ fn attributes(path: &Path) -> io::Result<Vec<(OsString, Vec<u8>)>> {
             Err(Errno::NODATA) => {}
             length => {
                 value.truncate(length?);
+                size += name.len() + value.len();
+                if size > ALL_ATTRIBUTES {
+                    return Err(io::Error::other("they are larger than 1 MiB"));
+                }
                 all.push((std::ffi::OsStr::from_bytes(name).to_owned(), value));
             }
         }
