@@ -2,9 +2,9 @@
 
 use std::fs::File;
 
-use super::Request;
 use super::answer::{Answer, Exception};
 use super::world::World;
+use super::{Request, thin};
 
 /// The answer, or `None` for what is not allowed.
 pub(super) fn answer(world: &mut World, request: &Request<'_>) -> Option<Answer> {
@@ -17,7 +17,8 @@ pub(super) fn answer(world: &mut World, request: &Request<'_>) -> Option<Answer>
 }
 
 fn begin(world: &mut World, request: &Request<'_>, payload: &str) -> Option<Answer> {
-    let folder = world.volumes_at.clone()?;
+    let folder = world.volumes_at.clone();
+    let real = world.real_pools;
     let is_thin = |pool: &str| {
         let pool = world.pools.get(pool);
         pool.is_some_and(|pool| pool.driver == "lvm_thin")
@@ -45,7 +46,13 @@ fn begin(world: &mut World, request: &Request<'_>, payload: &str) -> Option<Answ
     } else {
         payload.trim().parse().ok()?
     };
-    let path = folder.join(format!("{}-{}-import", request.target, request.argument));
+    if real && is_thin {
+        let path = thin::begin(&volume.vid, size)?;
+        let answer = format!("{size} {}", path.display());
+        volume.importing = Some(path);
+        return Some(Answer::text(answer));
+    }
+    let path = folder?.join(format!("{}-{}-import", request.target, request.argument));
     File::create(&path)
         .and_then(|file| file.set_len(size))
         .ok()?;
@@ -61,6 +68,12 @@ fn end(world: &mut World, request: &Request<'_>, payload: &str) -> Option<Answer
         .volumes
         .get_mut(request.argument)?;
     let path = volume.importing.take()?;
+    if path.starts_with("/dev") {
+        thin::end(&volume.vid, payload == "ok")?;
+        if payload == "ok" {
+            return Some(Answer::done());
+        }
+    }
     if payload != "ok" {
         let reason = payload.strip_prefix("fail\n").unwrap_or(payload);
         // It may be gone already.

@@ -8,6 +8,7 @@ mod change;
 mod import;
 mod machine;
 mod read;
+mod thin;
 mod world;
 
 use std::io::{Read, Write};

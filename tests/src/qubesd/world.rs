@@ -187,6 +187,8 @@ pub struct World {
     pub torn_off: Vec<String>,
     /// Where the content of new volumes goes.
     pub volumes_at: Option<PathBuf>,
+    /// Whether thin pools are those of this machine, into which volumes are imported.
+    pub real_pools: bool,
 }
 
 impl World {
@@ -227,6 +229,7 @@ impl World {
             loops: BTreeMap::new(),
             torn_off: Vec::new(),
             volumes_at: None,
+            real_pools: false,
         }
     }
 

@@ -12,6 +12,7 @@ mod full;
 mod goals;
 mod lab;
 mod metadata;
+mod qubes;
 mod snapshots;
 
 use nacre_tests::LabKernel;
