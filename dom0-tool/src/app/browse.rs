@@ -1,13 +1,15 @@
 //! `browse`: the files of a qube as they were, in a fresh qube without network that goes when it stops.
 //!
-//! dom0 mounts nothing and looks into nothing. The volume is written whole: qubesd lets nobody write into a clone, only put new content in
-//! place of the old, so that beginning with a clone of the qube's present volume would spare nothing.
+//! dom0 mounts nothing and looks into nothing. qubesd lets nobody write into a clone of a volume (admin.vm.volume.CloneFrom), only put new
+//! content in place of the old. So the volume is written whole; but what the qube's own volume still holds as the session has it is taken from
+//! there, each chunk by its id, and only the rest is fetched.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::opening::open_archive;
 use super::qubesd::{refused, registry};
-use super::restore::menus::as_user;
+use super::restore::menus::AsUser;
 use super::restore::saved::Source;
 use super::restore::{Contents, check_pool};
 use super::world::World;
@@ -16,7 +18,9 @@ use crate::archive::{Error, Result};
 use crate::cli::{Browse, Exit};
 use crate::joints::qubes::{QubeRegistry, RegistryErrorKind};
 use crate::qubes::restore::{Ended, Present, QubeEnd, browsing, carry_out};
+use crate::qubes::{Storage, place};
 use crate::report::text;
+use crate::source::device_of;
 
 /// How often it is looked whether the qube still runs.
 const LOOK: Duration = Duration::from_millis(500);
@@ -51,7 +55,7 @@ pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
     if world.common.dry_run {
         return Ok(Exit::Done);
     }
-    let mut contents = Contents::new(source, false);
+    let mut contents = Contents::new(source, false).near(near(&present, name));
     let ends = carry_out(&registry, &plan, &mut contents);
     let filled = ends.iter().try_for_each(filled);
     if !ends.iter().any(|end| end.created) {
@@ -62,6 +66,21 @@ pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
     let removed = remove(&registry, &temporary);
     opened?;
     removed.map(|()| Exit::Done)
+}
+
+/// The qube's private volume as of its last stop, where this machine has one that can be read.
+fn near(present: &Present, name: &str) -> Option<PathBuf> {
+    let qube = present.system.qubes.get(name)?;
+    let volume = qube.volumes.iter().find(|it| it.name == "private")?;
+    let place = place(volume, present.system.pools.get(&volume.pool)).ok()?;
+    let path = match &place.storage {
+        Storage::Folder(folder) => Path::new(folder).join(&place.name),
+        Storage::Thin(pool) => {
+            let (group, _) = pool.split_once('/')?;
+            device_of(group, &place.name)
+        }
+    };
+    path.exists().then_some(path)
 }
 
 /// Whether the qube is as it was planned.
@@ -80,15 +99,26 @@ fn filled(end: &QubeEnd) -> Result<()> {
 /// Starts it, shows its files, and waits until it has stopped.
 fn open(world: &World<'_>, registry: &AdminApi, name: &str) -> Result<()> {
     registry.start(name).map_err(|error| refused(&error))?;
-    if let Err(why) = as_user("qvm-run", &["--quiet", name, "xdg-open /home/user"]) {
+    let hidden = |why: &str| {
         world.monitor().warning(&format!(
             "the files cannot be shown ({why}); open {name} from the menu or with: qvm-run {name} xterm"
         ));
-    }
+    };
+    // Not waited for: it may take as long as somebody looks at the files, or for ever.
+    let mut shown = AsUser::start("qvm-run", &["--quiet", name, "xdg-open /home/user"])
+        .map_err(|why| hidden(&why))
+        .ok();
     world.monitor().note(&format!(
         "{name} is open; copy out what you need, then stop it (qvm-shutdown {name}), and it is removed"
     ));
     while !is_halted(registry, name)? {
+        let ended = shown.as_mut().and_then(AsUser::ended);
+        if let Some(ended) = ended {
+            shown = None;
+            if let Err(why) = ended {
+                hidden(&why);
+            }
+        }
         if world.stop().load(std::sync::atomic::Ordering::Relaxed) {
             registry.shutdown(name).map_err(|error| refused(&error))?;
             let mut waited = Duration::ZERO;

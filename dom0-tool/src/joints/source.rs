@@ -146,6 +146,10 @@ pub trait RestoreGoal: Send + Sync {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError>;
     /// Whether everything reads as zeros that was not written, so that zeros need not be.
     fn starts_empty(&self) -> bool;
+    /// What was read there is what is wanted. A goal that shows what is elsewhere takes it over.
+    fn keep(&self, _offset: u64, _bytes: &[u8]) -> Result<(), SourceError> {
+        Ok(())
+    }
     /// Makes it durable and puts it into place. Only after this has it been restored.
     fn finish(self: Box<Self>) -> Result<(), SourceError>;
 }

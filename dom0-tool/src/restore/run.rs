@@ -364,7 +364,10 @@ impl<'a> Run<'a> {
             let range = self.range(chunk, chunk + 1);
             read_old(goal, range, old)?;
             if !entry.is_lost() && *entry.id() == self.ids.id(old) {
-                counts.scanned += range.end - range.start;
+                let length = range.end - range.start;
+                counts.scanned += length;
+                let inside = old.get(..usize::try_from(length).unwrap_or(usize::MAX));
+                goal.keep(range.start, inside.unwrap_or(old))?;
             } else {
                 rest.push((chunk, entry));
             }

@@ -12,7 +12,7 @@ pub use lvm::{LvmPool, check_metadata as check_lvm_metadata, check_reports as ch
 pub use plain::{PlainSource, PlainVolume};
 pub use reflink::ReflinkPool;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nacre_core::ids::ArchiveId;
@@ -40,6 +40,11 @@ pub fn open_pool(
         place,
         detail,
     ))
+}
+
+/// The device of a logical volume, which is there while it is active.
+pub fn device_of(group: &str, volume: &str) -> PathBuf {
+    Path::new("/dev/mapper").join(lvm::mapper_name(group, volume))
 }
 
 /// Puts the kernel's error into words, for the file or device at `place`.

@@ -102,3 +102,100 @@ fn what_cannot_be_browsed_leaves_no_qube_behind() {
             .any(|call| call.contains("admin.vm.Start"))
     );
 }
+
+#[test]
+fn a_viewer_that_hangs_holds_nothing_up() {
+    let past = Past::new(Release::R43);
+    let machine = machine();
+    let said = machine.tool("said");
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >> '{}'\nexec sleep 600\n",
+        said.display()
+    );
+    nacre_tests::qubes_world::write_script(&machine.tool("runuser"), &script).unwrap();
+    let mut command = machine.nacre(&past.desk, &["browse", "work"]);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let name = loop {
+        if let Some(name) = temporary(&machine)
+            && machine.said().contains("qvm-run")
+        {
+            break name;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    machine.qubesd.world().qubes.get_mut(&name).unwrap().running = false;
+    let ended = ended(&child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+/// Bytes that `browse` fetches for the volume, and what the qube then holds.
+fn fetched(machine: &Machine, past: &Past) -> (u64, Vec<u8>) {
+    let mut command = machine.nacre(&past.desk, &["browse", "work", "--json"]);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let name = loop {
+        if let Some(name) = temporary(machine) {
+            break name;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let content = machine.content(&name, "private");
+    machine.qubesd.world().qubes.get_mut(&name).unwrap().running = false;
+    let ended = ended(&child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let said = format!("{}{}", ended.out, ended.err);
+    let counts = said.lines().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        line.to_string().contains("vm-work-private").then_some(())?;
+        line["fetched"]
+            .as_u64()
+            .or_else(|| line["counts"]["fetched"].as_u64())
+    });
+    (counts.max().unwrap_or_else(|| panic!("{said}")), content)
+}
+
+#[test]
+fn what_the_qube_still_holds_is_not_fetched() {
+    let past = Past::new(Release::R43);
+    let wanted = past.content("work", "private").to_vec();
+    let (all, content) = fetched(&machine(), &past);
+    assert!(content == wanted);
+    assert!(all > 70_000, "{all}");
+    // The qube is here, with some of it written over, in zeros and in data.
+    let pool = tempfile::tempdir().unwrap();
+    let mut world = World::new(Release::R43);
+    world.add("fedora-42", "TemplateVM", None, "black");
+    let work = world.add("work", "AppVM", Some("fedora-42"), "blue");
+    let private = work.volumes.get_mut("private").unwrap();
+    "varlibqubes".clone_into(&mut private.pool);
+    "appvms/this/private".clone_into(&mut private.vid);
+    let values = &mut world.pools.get_mut("varlibqubes").unwrap().values;
+    values.insert("dir_path".to_owned(), pool.path().display().to_string());
+    let image = pool.path().join("appvms/this/private.img");
+    std::fs::create_dir_all(image.parent().unwrap()).unwrap();
+    let mut now = wanted.clone();
+    now[405_000] ^= 1;
+    now[200_000] = 1;
+    std::fs::write(&image, &now).unwrap();
+    let here = Machine::new(world);
+    let (some, content) = fetched(&here, &past);
+    assert!(content == wanted);
+    assert!(some > 0 && some < all / 3, "{some} of {all}");
+    // Shorter than it was, and altered to nothing: all is fetched.
+    std::fs::write(&image, &now[..1000]).unwrap();
+    let (most, content) = fetched(&here, &past);
+    assert!(content == wanted);
+    assert_eq!(most, all);
+    assert_eq!(
+        std::fs::read(&image).unwrap(),
+        &now[..1000],
+        "it is only read"
+    );
+}

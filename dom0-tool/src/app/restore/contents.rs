@@ -1,8 +1,11 @@
 //! Brings the content of volumes from the archive to where qubesd wants it.
 
+use std::fs::File;
+use std::path::PathBuf;
+
 use super::super::end::sentence;
 use super::super::receive::tell_damage;
-use super::goal::Fresh;
+use super::goal::{Fresh, Near};
 use super::saved::Source;
 use crate::archive::{Damage, Error, Result};
 use crate::joints::qubes::ImportPlace;
@@ -15,6 +18,7 @@ use crate::restore::{self, Compare, RestoreOptions, Watch};
 pub struct FromArchive<'a> {
     source: Source<'a>,
     skip_corrupt: bool,
+    near: Option<PathBuf>,
     summaries: Vec<VolumeSummary>,
     failed: Option<Error>,
 }
@@ -25,9 +29,16 @@ impl<'a> FromArchive<'a> {
         Self {
             source,
             skip_corrupt,
+            near: None,
             summaries: Vec::new(),
             failed: None,
         }
+    }
+
+    /// The same where a volume near by, at this path, may hold much of it.
+    #[must_use]
+    pub fn near(self, near: Option<PathBuf>) -> Self {
+        Self { near, ..self }
     }
 
     /// What was written, and the gravest error of the archive.
@@ -105,7 +116,11 @@ impl<'a> FromArchive<'a> {
         let world = self.source.world;
         let options = RestoreOptions {
             threads: world.threads(),
-            compare: Compare::Nothing,
+            compare: if self.near.is_some() {
+                Compare::BeforeFetch
+            } else {
+                Compare::Nothing
+            },
         };
         let watch = Watch {
             progress,
@@ -137,7 +152,12 @@ impl plan::Contents for FromArchive<'_> {
             ));
         }
         self.task(content, |this, progress| {
-            let goal = Box::new(Fresh::open(place)?);
+            let fresh = Fresh::open(place)?;
+            let near = this.near.as_deref().and_then(|path| File::open(path).ok());
+            let goal: Box<dyn RestoreGoal> = match near {
+                Some(near) => Box::new(Near::new(fresh, near)),
+                None => Box::new(fresh),
+            };
             this.write_to(content, goal, progress)
         })
     }

@@ -1,6 +1,8 @@
 //! Where qubesd wants a volume's content written: a fresh file or device, which reads as zeros.
 
-use std::os::unix::fs::FileTypeExt;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
 use crate::joints::qubes::ImportPlace;
@@ -45,5 +47,59 @@ impl RestoreGoal for Fresh {
 
     fn finish(self: Box<Self>) -> Result<(), SourceError> {
         self.0.finish()
+    }
+}
+
+/// A fresh goal that shows a volume near by, which may hold much of what is wanted: what of it has the right id is taken over, and only
+/// the rest is fetched. It may change while it is read: what counts is what was read.
+pub struct Near {
+    fresh: Fresh,
+    near: File,
+}
+
+impl Near {
+    /// Over a volume that can be read.
+    pub fn new(fresh: Fresh, near: File) -> Self {
+        Self { fresh, near }
+    }
+}
+
+impl RestoreGoal for Near {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), SourceError> {
+        self.fresh.write_at(offset, bytes)
+    }
+
+    fn zero(&self, _range: VolumeRange) -> Result<(), SourceError> {
+        // Nothing was written there.
+        Ok(())
+    }
+
+    /// What cannot be read there is no loss: it is fetched.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.near.read_at(rest, offset.saturating_add(done as u64)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => {
+                    rest.fill(0);
+                    break;
+                }
+                Ok(length) => done += length,
+            }
+        }
+        Ok(())
+    }
+
+    fn starts_empty(&self) -> bool {
+        // It is compared.
+        false
+    }
+
+    fn keep(&self, offset: u64, bytes: &[u8]) -> Result<(), SourceError> {
+        self.fresh.write_at(offset, bytes)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), SourceError> {
+        Box::new(self.fresh).finish()
     }
 }

@@ -39,6 +39,7 @@ use crate::joints::{
 };
 
 pub use self::fuzzing::{check_metadata, check_reports};
+pub use self::names::mapper_name;
 
 /// A thin pool, seen by one archive.
 pub struct LvmPool {
