@@ -269,3 +269,20 @@ fn silence_and_nonsense_end_in_an_error() {
     assert!(begun.elapsed() < Duration::from_millis(550));
     server.join().unwrap();
 }
+
+#[test]
+fn after_silence_the_next_answer_is_not_waited_for_as_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sock");
+    let _listener = UnixListener::bind(&path).unwrap();
+    let socket = Socket::new(&path).with_patience(Duration::from_secs(2));
+    let api = AdminApi::over(socket.clone(), socket);
+    let wait = || {
+        let begun = Instant::now();
+        assert_eq!(api.list().unwrap_err().kind, RegistryErrorKind::TimedOut);
+        begun.elapsed()
+    };
+    let (first, second) = (wait(), wait());
+    assert!(first >= Duration::from_secs(2), "{first:?}");
+    assert!(second < first / 2, "{second:?} after {first:?}");
+}

@@ -141,6 +141,7 @@ pub fn volume(name: &str, bytes: &[u8]) -> Result<QubeVolume, Nonsense> {
         pool: get("pool")?.clone(),
         vid: get("vid")?.clone(),
         size: number("size")?,
+        used: values.get("usage").and_then(|used| used.parse().ok()),
         kept: boolean(get("save_on_stop")?)?,
         writable: boolean(get("rw")?)?,
         revisions: revisions

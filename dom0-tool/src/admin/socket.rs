@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::joints::qubes::{RegistryError, RegistryErrorKind};
@@ -22,12 +24,16 @@ const LARGEST_CALL: usize = 65_536;
 const SHOWN: usize = 600;
 /// A start may take a minute and more.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// The part of it that is waited for an answer when the one before did not come: five seconds.
+const AFTER_SILENCE: u32 = 36;
 
 /// One socket of qubesd.
 #[derive(Clone, Debug)]
 pub struct Socket {
     path: PathBuf,
     patience: Duration,
+    /// Whether the last call was not answered, by this socket or one that was made of it.
+    silent: Arc<AtomicBool>,
 }
 
 /// What is asked.
@@ -95,6 +101,7 @@ impl Socket {
         Self {
             path: path.to_owned(),
             patience: PATIENCE,
+            silent: Arc::default(),
         }
     }
 
@@ -108,9 +115,11 @@ impl Socket {
     /// Makes a call; the content of the answer.
     pub fn call(&self, call: &Call<'_>) -> Result<Vec<u8>, RegistryError> {
         let request = call.encode()?;
-        let answer = self
-            .exchange(&request)
-            .map_err(|error| self.in_words(call, &error))?;
+        let answer = self.exchange(&request);
+        let silent = answer.as_ref().is_err_and(is_silence);
+        // Relaxed: nothing else is known by it.
+        self.silent.store(silent, Ordering::Relaxed);
+        let answer = answer.map_err(|error| self.in_words(call, &error))?;
         if answer.len() as u64 > LARGEST_ANSWER {
             return Err(call.nonsense("an answer of more than 16 MiB"));
         }
@@ -119,8 +128,13 @@ impl Socket {
 
     fn exchange(&self, request: &[u8]) -> std::io::Result<Vec<u8>> {
         let mut stream = UnixStream::connect(&self.path)?;
-        stream.set_read_timeout(Some(self.patience))?;
-        stream.set_write_timeout(Some(self.patience))?;
+        let patience = if self.silent.load(Ordering::Relaxed) {
+            self.patience / AFTER_SILENCE
+        } else {
+            self.patience
+        };
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
         stream.write_all(request)?;
         stream.shutdown(Shutdown::Write)?;
         let mut answer = Vec::new();
@@ -129,16 +143,18 @@ impl Socket {
     }
 
     fn in_words(&self, call: &Call<'_>, error: &std::io::Error) -> RegistryError {
-        match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                call.error(RegistryErrorKind::TimedOut, "")
-            }
-            _ => call.error(
-                RegistryErrorKind::Unreachable,
-                format!("{}: {error}", self.path.display()),
-            ),
+        if is_silence(error) {
+            return call.error(RegistryErrorKind::TimedOut, "");
         }
+        call.error(
+            RegistryErrorKind::Unreachable,
+            format!("{}: {error}", self.path.display()),
+        )
     }
+}
+
+fn is_silence(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// `0\0` content; `2\0` exception; nothing at all: refused.

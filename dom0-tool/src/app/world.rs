@@ -212,6 +212,11 @@ impl<'a> World<'a> {
         self.folder("disks")
     }
 
+    /// Which qubes a restore is about to make.
+    pub fn begun(&self) -> Result<Directory> {
+        self.folder("restoring")
+    }
+
     fn folder(&self, name: &str) -> Result<Directory> {
         Ok(Directory::create(&self.base().join(name))?)
     }

@@ -115,6 +115,8 @@ pub struct QubeVolume {
     pub vid: String,
     /// Bytes.
     pub size: u64,
+    /// Bytes that were ever written and not discarded since, as far as the pool tells.
+    pub used: Option<u64>,
     /// Whether what the qube writes is kept when it stops.
     pub kept: bool,
     /// Whether the qube may write to it.

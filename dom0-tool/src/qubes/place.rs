@@ -144,6 +144,7 @@ mod tests {
             pool: "p".to_owned(),
             vid: vid.to_owned(),
             size: 1,
+            used: None,
             kept: true,
             writable: true,
             revisions,

@@ -115,7 +115,7 @@ fn volume(qube: &Qube, name: &str) -> Option<Answer> {
         format!("pool={}", volume.pool),
         format!("vid={}", volume.vid),
         format!("size={}", volume.size),
-        "usage=0".to_owned(),
+        format!("usage={}", used(volume.file.as_deref())),
         format!("rw={}", word(volume.rw)),
         "source=".to_owned(),
         "path=".to_owned(),
@@ -178,4 +178,11 @@ fn older(device: &Device) -> String {
         "{}+{} persistent={lasting}{options}",
         device.backend, device.port
     )
+}
+
+/// What a volume's content takes on the disk.
+fn used(content: Option<&std::path::Path>) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let found = content.and_then(|path| std::fs::metadata(path).ok());
+    found.map_or(0, |found| found.blocks() * 512)
 }

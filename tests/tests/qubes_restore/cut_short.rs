@@ -30,16 +30,49 @@ fn the_same_command_again_goes_on_wherever_it_was_cut() {
             assert!(ended.err.contains("goes on"), "{}", ended.err);
         }
         machine.qubesd.world().refused.clear();
-        // Where it was not yet marked nobody knows whose it is: it takes a yes.
-        let force: &[&str] = if marked { &[] } else { &["--force"] };
-        let again = machine.run(&past.desk, &[&["restore", "vault"], force].concat());
+        // Also where it was made and not yet marked: that it would be was written down before.
+        let again = machine.run(&past.desk, &["restore", "vault"]);
         assert_eq!(again.code, 0, "{cut}: {again:?}");
-        if marked {
-            assert!(again.out.contains("go on"), "{}", again.out);
-        }
+        assert!(again.out.contains("go on"), "{}", again.out);
         assert!(machine.content("vault", "private") == past.content("vault", "private"));
         api.start("vault").unwrap();
     }
+}
+
+#[test]
+fn a_qube_that_somebody_used_is_not_taken_for_one_that_was_just_made() {
+    let past = Past::new(Release::R43);
+    let mut world = World::new(Release::R43);
+    world.add("debian-13", "TemplateVM", None, "black");
+    world.refused.insert("admin.vm.tag.Set".to_owned());
+    let machine = Machine::new(world);
+    assert_eq!(machine.run(&past.desk, &["restore", "vault"]).code, 1);
+    machine.qubesd.world().refused.clear();
+    let use_it = |machine: &Machine| {
+        let file = machine.tool("used");
+        std::fs::write(&file, "somebody's work").unwrap();
+        let mut world = machine.qubesd.world();
+        let vault = world.qubes.get_mut("vault").unwrap();
+        vault.volumes.get_mut("private").unwrap().file = Some(file);
+    };
+    use_it(&machine);
+    let again = machine.run(&past.desk, &["restore", "vault"]);
+    assert_eq!(again.code, 1, "{again:?}");
+    assert_eq!(machine.content("vault", "private"), b"somebody's work");
+    // Nor one with a tag; and once it was restored, what was written down is forgotten.
+    let mut world = machine.qubesd.world();
+    let vault = world.qubes.get_mut("vault").unwrap();
+    vault.volumes.get_mut("private").unwrap().file = None;
+    vault.tags.insert("mine".to_owned());
+    drop(world);
+    assert_eq!(machine.run(&past.desk, &["restore", "vault"]).code, 1);
+    let done = machine.run(&past.desk, &["restore", "vault", "--force"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let mut world = machine.qubesd.world();
+    let vault = world.qubes.get_mut("vault").unwrap();
+    vault.volumes.get_mut("private").unwrap().file = None;
+    drop(world);
+    assert_eq!(machine.run(&past.desk, &["restore", "vault"]).code, 1);
 }
 
 #[test]

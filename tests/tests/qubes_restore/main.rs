@@ -6,6 +6,7 @@
 )]
 
 mod browse;
+mod careful;
 mod cut_short;
 mod every_setting;
 mod fresh;

@@ -170,12 +170,17 @@ fn failed<'a>(plan: &Plan<'a>, report: &SendReport) -> BTreeSet<&'a str> {
 
 /// Tells qubesd of each qube that was saved whole when that was: Qube Manager shows it.
 fn mark(world: &World<'_>, registry: &AdminApi, plan: &Plan<'_>, troubled: &BTreeSet<&str>) {
+    use crate::joints::qubes::RegistryErrorKind::{TimedOut, Unreachable};
     let now = world.clock().now().seconds.to_string();
     for qube in plan.qubes().difference(troubled) {
         if let Err(error) = registry.set_property(qube, "backup_timestamp", &now) {
             world.monitor().warning(&format!(
                 "qube {qube} is saved, but Qubes could not be told when: {error}"
             ));
+            if matches!(error.kind, TimedOut | Unreachable) {
+                // Nor of the others: each would be waited for.
+                break;
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `restore`: qubes with their volumes and settings.
 
+mod begun;
 mod contents;
 pub(super) mod dom0;
 mod goal;
@@ -11,6 +12,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use self::begun::Begun;
 use self::contents::FromArchive;
 use self::saved::Source;
 use super::end::exit_of;
@@ -30,8 +32,10 @@ pub(super) use self::contents::FromArchive as Contents;
 pub fn run(world: &World<'_>, wanted: &Restore) -> Result<Exit> {
     let begun = Instant::now();
     let registry = registry()?;
-    let present = Present::read(&registry).map_err(|error| refused(&error))?;
+    let mut present = Present::read(&registry).map_err(|error| refused(&error))?;
     check_pool(&present, wanted.pool.as_deref())?;
+    let noted = Begun::open(world)?;
+    present.begun = noted.qubes()?;
     let archive = open_archive(world)?;
     let sessions = archive.sessions()?;
     let source = Source {
@@ -52,7 +56,9 @@ pub fn run(world: &World<'_>, wanted: &Restore) -> Result<Exit> {
     }
     may_overwrite(world, &mut plan, wanted)?;
     let mut contents = FromArchive::new(source, wanted.skip_corrupt);
+    noted.note(&plan)?;
     let ends = carry_out(&registry, &plan, &mut contents);
+    noted.forget(&ends)?;
     let (summaries, failed) = contents.into_results();
     if !summaries.is_empty() {
         world.monitor().summary(&Summary {

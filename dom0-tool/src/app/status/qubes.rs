@@ -56,6 +56,7 @@ pub fn qubes(targets: &[TargetStatus], marked: &BTreeSet<String>) -> Vec<QubeSta
 
 /// Qubes that are marked for backup; none where there is no qubesd, and without those of which it does not answer.
 pub fn marked() -> BTreeSet<String> {
+    use crate::joints::qubes::RegistryErrorKind::{TimedOut, Unreachable};
     let registry = admin::here();
     let rows = registry.list().unwrap_or_default().into_iter();
     let lasting = rows.filter(|row| {
@@ -64,10 +65,18 @@ pub fn marked() -> BTreeSet<String> {
             QubeClass::App | QubeClass::Template | QubeClass::Standalone
         )
     });
-    let is_marked = |name: &String| {
-        let properties = registry.properties(name).unwrap_or_default();
+    let mut all = BTreeSet::new();
+    for row in lasting {
+        let properties = match registry.properties(&row.name) {
+            Ok(properties) => properties,
+            // Each of the others would be waited for, too.
+            Err(error) if matches!(error.kind, TimedOut | Unreachable) => break,
+            Err(_) => continue,
+        };
         let marked = properties.get("include_in_backups");
-        marked.is_some_and(|marked| marked.value == "True")
-    };
-    lasting.map(|row| row.name).filter(is_marked).collect()
+        if marked.is_some_and(|marked| marked.value == "True") {
+            all.insert(row.name);
+        }
+    }
+    all
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::plan::{Plan, QubePlan};
 use super::read_back::read_back;
+use super::settle::NOTHING_PASSES;
 use super::steps::Step;
 use super::what::{Content, How, LeftOut};
 use crate::joints::qubes::{ImportPlace, QubeRegistry, RegistryError, RegistryErrorKind};
@@ -55,9 +56,18 @@ pub struct QubeEnd {
     pub created: bool,
 }
 
+impl QubeEnd {
+    /// Whether it is as the archive has it, but for what is named.
+    pub fn is_done(&self) -> bool {
+        self.ended == Ended::Done
+    }
+}
+
 struct Running<'a> {
     plan: &'a QubePlan,
     ended: Option<Ended>,
+    /// qubesd does not answer any more: nothing else is asked of it.
+    silent: bool,
     left_out: Vec<LeftOut>,
     marked: bool,
     done: Vec<&'a Step>,
@@ -76,10 +86,17 @@ pub fn carry_out(
         }
     }
     let mut all: Vec<Running<'_>> = plan.qubes.iter().map(|qube| begin(qube, &labels)).collect();
+    let mut silent = false;
     for stage in [Stage::Begin, Stage::Links, Stage::Contents, Stage::End] {
         for qube in all.iter_mut().filter(|qube| qube.ended.is_none()) {
             if contents.stopped() {
                 qube.ended = Some(Ended::Stopped);
+                continue;
+            }
+            if silent {
+                // It would be waited for anew with each qube.
+                let why = "qubesd does not answer any more".to_owned();
+                qube.ended = Some(Ended::Failed(why));
                 continue;
             }
             match stage {
@@ -88,9 +105,11 @@ pub fn carry_out(
                 Stage::Contents => qube.contents(registry, contents),
                 Stage::End => qube.steps(registry, &qube.plan.steps.end),
             }
+            silent |= qube.silent;
         }
     }
-    all.into_iter().map(|qube| qube.end(registry)).collect()
+    let end = |qube: Running<'_>| qube.end(registry, silent);
+    all.into_iter().map(end).collect()
 }
 
 #[derive(Clone, Copy)]
@@ -113,6 +132,7 @@ fn begin<'a>(plan: &'a QubePlan, labels: &BTreeMap<&str, String>) -> Running<'a>
     Running {
         plan,
         ended: None,
+        silent: false,
         left_out,
         marked: plan.how == How::GoOn,
         done: Vec::new(),
@@ -125,10 +145,17 @@ impl<'a> Running<'a> {
             match step.carry_out(registry, &self.plan.name) {
                 Ok(()) => self.took(step),
                 Err(error) if is_needed(step) || is_gone(step, &error) => {
+                    self.silent = is_silent(&error);
                     self.ended = Some(Ended::Failed(error.to_string()));
                     return;
                 }
-                Err(error) => self.refused(step, &error),
+                Err(error) => {
+                    if let Err(error) = self.refused(registry, step, &error) {
+                        self.silent = is_silent(&error);
+                        self.ended = Some(Ended::Failed(error.to_string()));
+                        return;
+                    }
+                }
             }
         }
     }
@@ -142,17 +169,37 @@ impl<'a> Running<'a> {
         self.done.push(step);
     }
 
-    fn refused(&mut self, step: &Step, error: &RegistryError) {
+    /// Names it. An error is one without whose remedy the qube must not be had.
+    fn refused(
+        &mut self,
+        registry: &dyn QubeRegistry,
+        step: &Step,
+        error: &RegistryError,
+    ) -> Result<(), RegistryError> {
         let gone = matches!(step, Step::RemoveTag(_) | Step::RemoveFeature(_));
         if gone && error.kind == RegistryErrorKind::NoSuchThing {
-            return;
+            return Ok(());
         }
-        let why = if error.kind == RegistryErrorKind::NoSuchThing {
+        let mut why = if error.kind == RegistryErrorKind::NoSuchThing {
             "this release of Qubes has no such setting".to_owned()
         } else {
             error.to_string()
         };
+        if let Step::SetFirewall(rules) = step
+            && self.plan.how != How::Overwrite
+            && !lets_all_through(rules)
+        {
+            // Without its rules a new qube reaches everything.
+            let name = &self.plan.name;
+            if registry.set_firewall(name, NOTHING_PASSES).is_err() {
+                registry.set_property(name, "netvm", "")?;
+                why.push_str("; so it has no network until you give it both");
+            } else {
+                why.push_str("; so nothing passes until you give it some");
+            }
+        }
         self.left_out.push(LeftOut::cannot(step.what(), why));
+        Ok(())
     }
 
     fn contents(&mut self, registry: &dyn QubeRegistry, contents: &mut dyn Contents) {
@@ -172,7 +219,7 @@ impl<'a> Running<'a> {
     }
 
     fn content(
-        &self,
+        &mut self,
         registry: &dyn QubeRegistry,
         contents: &mut dyn Contents,
         volume: &str,
@@ -184,11 +231,15 @@ impl<'a> Running<'a> {
             Err(error) if error.kind == RegistryErrorKind::Refused => {
                 return contents.import(name, volume, content);
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => {
+                self.silent = is_silent(&error);
+                return Err(error.to_string());
+            }
         };
         let written = contents.write(name, volume, content, &place);
         let failure = written.as_ref().err().map(String::as_str);
         let ended = registry.import_end(name, volume, failure);
+        self.silent = ended.as_ref().is_err_and(is_silent);
         written?;
         ended.map_err(|error| error.to_string())
     }
@@ -210,9 +261,13 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn end(mut self, registry: &dyn QubeRegistry) -> QubeEnd {
+    /// `silent`: qubesd does not answer any more.
+    fn end(mut self, registry: &dyn QubeRegistry, silent: bool) -> QubeEnd {
         let ended = self.ended.take().unwrap_or(Ended::Done);
-        if ended == Ended::Done {
+        if ended == Ended::Done && silent {
+            let why = "they cannot be read back: qubesd does not answer any more";
+            self.left_out.push(LeftOut::cannot("settings", why));
+        } else if ended == Ended::Done {
             let differing = read_back(registry, self.plan, &self.done);
             self.left_out.extend(differing);
         }
@@ -235,11 +290,21 @@ fn is_needed(step: &Step) -> bool {
     }
 }
 
+/// qubesd itself does not answer any more.
+fn is_silent(error: &RegistryError) -> bool {
+    matches!(
+        error.kind,
+        RegistryErrorKind::TimedOut | RegistryErrorKind::Unreachable
+    )
+}
+
+/// Rules that a new qube has by itself.
+fn lets_all_through(rules: &str) -> bool {
+    rules.trim_end() == "action=accept"
+}
+
 /// qubesd itself does not answer any more, or the qube is gone. Of a step that names another qube, that one may be meant.
 fn is_gone(step: &Step, error: &RegistryError) -> bool {
-    match error.kind {
-        RegistryErrorKind::TimedOut | RegistryErrorKind::Unreachable => true,
-        RegistryErrorKind::NoQube => !matches!(step, Step::Assign(_) | Step::SetProperty(..)),
-        _ => false,
-    }
+    let is_link = matches!(step, Step::Assign(_) | Step::SetProperty(..));
+    is_silent(error) || error.kind == RegistryErrorKind::NoQube && !is_link
 }

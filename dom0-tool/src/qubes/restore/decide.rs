@@ -117,11 +117,24 @@ fn how(view: &View<'_>, here: Option<&Inventory>, class: &QubeClass) -> Result<H
         ));
     }
     let tags = &here.settings.tags;
-    if tags.contains(MARK) && tags.contains(OURS) {
+    let is_begun = view.present.begun.contains(&here.row.name) && is_untouched(here);
+    if tags.contains(MARK) && tags.contains(OURS) || is_begun {
         Ok(How::GoOn)
     } else {
         Ok(How::Overwrite)
     }
+}
+
+/// Whether a qube is as one is that was just made: nothing was ever written to its volumes, and nobody gave it a tag. There is nothing to
+/// lose, whoever made it.
+fn is_untouched(here: &Inventory) -> bool {
+    let is_of_qubesd = |tag: &String| check::is_tag_of_qubesd(tag) || check::is_mark(tag);
+    let unread = &here.settings.unread;
+    let mut own = here.volumes.iter().filter(|it| it.kept && it.writable);
+    own.all(|volume| volume.used == Some(0))
+        && here.settings.tags.iter().all(is_of_qubesd)
+        && !unread.contains("volumes")
+        && !unread.contains("tags")
 }
 
 impl Decision {

@@ -50,6 +50,13 @@ const HARMLESS_FEATURES: &[&str] = &[
     "menu-items",
 ];
 
+/// How the inventory calls the firewall's rules.
+const FIREWALL: &str = "firewall";
+/// And how people are told of them.
+const THE_RULES: &str = "the firewall's rules";
+/// Rules that let nothing through.
+pub const NOTHING_PASSES: &str = "action=drop\n";
+
 /// The steps for one qube, in three stages: each stage is done for all qubes before the next one begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
@@ -100,10 +107,11 @@ pub fn settle(view: &View<'_>, there: &str, saved: &SavedQube, decision: &Decisi
         },
     };
     settling.begin(decision);
-    settling.properties();
+    settling.properties(decision);
     settling.features();
     settling.tags();
-    settling.texts();
+    settling.firewall(decision);
+    settling.notes();
     settling.revisions(&decision.class);
     settling.devices();
     settling.unread();
@@ -142,7 +150,7 @@ impl Settling<'_> {
         }
     }
 
-    fn properties(&mut self) {
+    fn properties(&mut self, decision: &Decision) {
         let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();
         for (name, value) in &self.saved.settings.properties {
             wanted.insert(name, value);
@@ -170,6 +178,19 @@ impl Settling<'_> {
             if let Some(why) = why {
                 self.asked("property netvm", why);
             }
+        }
+        if self.is_unread("properties")
+            && decision.how != How::Overwrite
+            && !wanted.contains_key("netvm")
+            && !view.wish.prefs.contains_key("netvm")
+        {
+            // Whatever network it had: the system's may be another.
+            wanted.insert("netvm", "");
+            let why = format!(
+                "the backup could not read it. It has no network until you give it one: qvm-prefs {} netvm NAME",
+                self.name
+            );
+            self.cannot("property netvm", why);
         }
         for first in FIRST {
             if let Some(value) = wanted.get(first).copied() {
@@ -323,17 +344,33 @@ impl Settling<'_> {
         self.settled.steps.links.extend(steps);
     }
 
-    fn texts(&mut self) {
-        let settings = &self.saved.settings;
-        if !check::is_firewall(&settings.firewall) {
-            self.cannot(
-                "the firewall's rules",
-                "they are no rules that qubesd takes; it has the rules of a new qube",
-            );
-        } else if !settings.firewall.is_empty() {
-            let step = Step::SetFirewall(settings.firewall.clone());
+    /// A new qube would let everything through. One of which the rules are not known must not: nothing passes until somebody says what.
+    fn firewall(&mut self, decision: &Decision) {
+        let rules = &self.saved.settings.firewall;
+        let why = if self.is_unread(FIREWALL) {
+            "the backup could not read them"
+        } else if check::is_firewall(rules) {
+            // None at all is a setting too: nothing passes.
+            let step = Step::SetFirewall(rules.clone());
+            return self.settled.steps.links.push(step);
+        } else {
+            "they are no rules that qubesd takes"
+        };
+        let fate = if decision.how == How::Overwrite {
+            "it keeps those it has".to_owned()
+        } else {
+            let step = Step::SetFirewall(NOTHING_PASSES.to_owned());
             self.settled.steps.links.push(step);
-        }
+            format!(
+                "nothing passes until you give it some (qvm-firewall {})",
+                self.name
+            )
+        };
+        self.cannot(THE_RULES, format!("{why}; {fate}"));
+    }
+
+    fn notes(&mut self) {
+        let settings = &self.saved.settings;
         let here = self.here.filter(|_| !self.is_unread("notes"));
         let had_notes = here.is_some_and(|here| !here.settings.notes.is_empty());
         if settings.notes.is_empty() && !had_notes {
@@ -416,7 +453,9 @@ impl Settling<'_> {
     }
 
     fn unread(&mut self) {
-        for part in &self.saved.settings.unread {
+        // What becomes of the firewall is told with why.
+        let parts = self.saved.settings.unread.iter();
+        for part in parts.filter(|part| *part != FIREWALL) {
             let left_out = LeftOut::cannot(shown(part), "the backup could not read them");
             self.settled.left_out.push(left_out);
         }

@@ -87,10 +87,9 @@ impl Step {
             }
             Self::RemoveFeature(name) => format!("qvm-features --unset {qube} {name}"),
             Self::SetFirewall(rules) => {
-                format!(
-                    "set the firewall's {} rules of {qube}",
-                    rules.lines().count()
-                )
+                let count = rules.lines().count();
+                let rules = if count == 1 { "rule" } else { "rules" };
+                format!("set the firewall of {qube}: {count} {rules}")
             }
             Self::SetNotes(notes) => format!("set the notes of {qube}, {} bytes", notes.len()),
             Self::SetRevisions(volume, count) => {

@@ -1,6 +1,6 @@
 //! What is wanted, what the archive has, what is here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_core::settings;
 
@@ -81,6 +81,8 @@ pub struct Present {
     pub system: System,
     /// Properties of the system with their values, set or not.
     pub globals: BTreeMap<String, String>,
+    /// Qubes that a restore of ours was about to make when it was cut short, before it could mark them.
+    pub begun: BTreeSet<String>,
 }
 
 impl Present {
@@ -90,6 +92,7 @@ impl Present {
         Ok(Self {
             system: inventory(registry, "")?,
             globals: globals.map(|(name, it)| (name, it.value)).collect(),
+            begun: BTreeSet::new(),
         })
     }
 
