@@ -4,6 +4,7 @@
 
 mod dom0;
 mod faults;
+mod golden;
 mod names;
 mod sessions;
 
