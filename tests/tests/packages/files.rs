@@ -10,6 +10,19 @@ use crate::{command, done, packages};
 type Files = BTreeMap<String, String>;
 
 pub(crate) fn rpm_files(package: &Path) -> Files {
+    let mut files = entries(package);
+    files.retain(|_, how| !how.starts_with('d'));
+    files
+}
+
+/// The folders that a package owns.
+pub(crate) fn rpm_folders(package: &Path) -> Vec<String> {
+    let entries = entries(package).into_iter();
+    let folders = entries.filter(|(_, how)| how == "drwxr-xr-x root:root");
+    folders.map(|(path, _)| path).collect()
+}
+
+fn entries(package: &Path) -> Files {
     let format =
         "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILEFLAGS:fflags}\n]";
     let mut rpm = command("rpm");
@@ -27,7 +40,6 @@ pub(crate) fn rpm_files(package: &Path) -> Files {
                 rest.trim_end_matches([' ', 'd', 'l']).to_owned(),
             )
         })
-        .filter(|(_, how)| !how.starts_with('d'))
         .collect()
 }
 

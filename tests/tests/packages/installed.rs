@@ -110,6 +110,12 @@ fn dom0s_package_installs_runs_upgrades_and_goes_and_leaves_what_is_the_users() 
         String::from_utf8_lossy(&remove.stderr)
     );
     assert!(!root.join("usr/bin/nacre").exists());
+    // An older version that goes in an upgrade takes nothing away; the last one takes what is empty.
+    after_removal(root, "postun.sh", "1");
+    assert!(root.join("usr/share/nacre").is_dir());
+    after_removal(root, "postun.sh", "0");
+    let left = names_with_nacre(root);
+    assert_eq!(left, ["etc/nacre", "var/lib/nacre"], "what is the user's");
     // rpm keeps settings that somebody changed under another name.
     fs::rename(
         root.join("etc/nacre/nacre.ini.rpmsave"),
@@ -117,6 +123,24 @@ fn dom0s_package_installs_runs_upgrades_and_goes_and_leaves_what_is_the_users() 
     )
     .unwrap();
     intact(root);
+}
+
+/// What rpm runs in the end. rpm itself cannot in a root without a shell, so the script is led there by rpm's variable for such roots.
+fn after_removal(root: &Path, script: &str, versions_left: &str) {
+    let mut sh = command("sh");
+    sh.arg(Path::new("rpm/scriptlets").join(script))
+        .arg(versions_left);
+    done(sh.env("RPM_INSTALL_PREFIX", root));
+}
+
+/// Folders and files below `root` that are called after the program, outermost only.
+fn names_with_nacre(root: &Path) -> Vec<String> {
+    let mut find = command("find");
+    find.arg(root).args(["-mindepth", "1", "-name", "*nacre*"]);
+    let found = done(find.args(["-prune", "-printf", "%P\n"]));
+    let mut names: Vec<String> = found.lines().map(str::to_owned).collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -141,4 +165,8 @@ fn the_helpers_packages_install_and_run() {
         let service = fs::metadata(root.join("etc/qubes-rpc/nacre.Store")).unwrap();
         assert_eq!(service.permissions().mode() & 0o7777, 0o755);
     }
+    let remove = rpm(fedora.path(), &["--erase"], Path::new("nacre-helper"));
+    assert!(remove.status.success(), "{remove:?}");
+    after_removal(fedora.path(), "postun-helper.sh", "0");
+    assert_eq!(names_with_nacre(fedora.path()), [""; 0]);
 }

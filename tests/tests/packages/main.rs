@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod completions;
 mod files;
 mod installed;
 #[path = "../../../dom0-tool/examples/nacre-manual.rs"]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::files::rpm_files;
+use crate::files::{rpm_files, rpm_folders};
 use crate::{command, done, packages, root};
 
 /// Packs by the spec what was built already: its `%prep` and `%build` are left out, all else is done.
@@ -80,6 +80,17 @@ fn the_spec_is_whole_and_its_version_is_the_programs() {
     );
 }
 
+/// The folders that a script takes away with the package, in its order.
+fn swept(script: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join("rpm/scriptlets").join(script)).unwrap();
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| line.starts_with('/'));
+    lines
+        .map(|line| line.trim_end_matches(['\\', ';', ' ']))
+        .map(|line| line.trim_end_matches("; do").to_owned())
+        .collect()
+}
+
 #[test]
 fn the_spec_packs_what_the_build_command_packs() {
     let packages = packages!("the_spec_packs_what_the_build_command_packs");
@@ -88,6 +99,17 @@ fn the_spec_packs_what_the_build_command_packs() {
     assert_eq!(by_spec.len(), 2, "{by_spec:?}");
     for (spec, ours) in by_spec.iter().zip([packages.dom0(), packages.helper()]) {
         assert_eq!(rpm_files(spec), rpm_files(&ours));
+        // What rpm removes with the one, the script removes with the other, inner folders before outer ones.
+        let script = if ours == packages.dom0() {
+            "postun.sh"
+        } else {
+            "postun-helper.sh"
+        };
+        let mut folders = swept(script);
+        let inner_first = |pair: &[String]| !pair[1].starts_with(&format!("{}/", pair[0]));
+        assert!(folders.windows(2).all(inner_first), "{folders:?}");
+        folders.sort();
+        assert_eq!(folders, rpm_folders(spec));
         for what in ["--conflicts", "--recommends", "--scripts"] {
             let asked = |package: &Path| {
                 let text = done(
