@@ -19,6 +19,7 @@ mod keys;
 mod listing;
 mod monitor;
 mod opening;
+mod patience;
 mod prune;
 mod qube_listing;
 mod qubesd;

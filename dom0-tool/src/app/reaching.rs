@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nacre_core::ids::HeaderHash;
 
+use super::patience::patience;
 use super::reached;
 use super::world::World;
 use crate::archive::{Error, Result};
@@ -40,6 +41,7 @@ pub fn reach(world: &World<'_>, create: bool) -> Result<Arc<dyn Store>> {
     let route = Route {
         ssh_options: world.common.ssh_options.clone(),
         limit: world.common.limit,
+        patience: patience()?,
         ..Route::default()
     };
     let route = match world.common.qubes_options.as_slice() {
