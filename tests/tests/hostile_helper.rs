@@ -108,7 +108,7 @@ const CASES: &[(&str, Act, Kind)] = &[
     ("credit-flood", put, Kind::Protocol),
     ("no-credit", put, Kind::TimedOut),
     ("deaf", put, Kind::TimedOut),
-    ("fatal", barrier, Kind::Io),
+    ("fatal", barrier, Kind::Died),
     ("orphan", barrier, Kind::TimedOut),
     ("hello-too-generous", put, Kind::TimedOut),
 ];

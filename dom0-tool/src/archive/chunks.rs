@@ -79,7 +79,7 @@ impl<'a> ChunkReader<'a> {
     fn whole(&mut self, id: ChunkId, item: SealedItem) -> Result<&[u8]> {
         let location = item.location();
         item.open(
-            self.nodes.opener(),
+            self.nodes,
             self.chunk_size,
             &mut self.decoder,
             &mut self.content,
@@ -95,14 +95,14 @@ impl<'a> ChunkReader<'a> {
     ) -> Result<&[u8]> {
         // The id of what comes out vouches for the base, too: the base's own would cost as much once more.
         base.open(
-            self.nodes.opener(),
+            self.nodes,
             self.chunk_size,
             &mut self.decoder,
             &mut self.content,
         )?;
         let object = change.location();
         change.open(
-            self.nodes.opener(),
+            self.nodes,
             patched.bitmap.count() as usize * patch::BLOCK,
             &mut self.decoder,
             &mut self.patch,

@@ -195,6 +195,9 @@ fn store_remedy(kind: StoreErrorKind) -> &'static str {
             "Run the same command again; it continues where it was."
         }
         StoreErrorKind::Io => "Check the store's disk.",
+        StoreErrorKind::Protocol => {
+            "Check that nacre-helper over there is the packaged one, and what lies between it and this machine."
+        }
         _ => "",
     }
 }

@@ -90,9 +90,17 @@ impl Fetcher {
             .map(|request| (ObjectName::Pack(request.pack), request.ranges()))
             .collect();
         for (request, answer) in requests.iter().zip(self.store.get_many(&calls)) {
-            let one_by_one = answer.as_ref().is_err_and(is_local) && request.items() > 1;
+            let local = answer.as_ref().is_err_and(is_local);
+            let missing = answer.as_ref().is_err_and(is_missing);
+            let answer = if missing {
+                // Said once, it may be a slip; nothing is given up for that.
+                self.store
+                    .get(ObjectName::Pack(request.pack), &request.ranges())
+            } else {
+                answer
+            };
             request.hand_out(wanted, answer, &mut answers);
-            if one_by_one {
+            if local {
                 self.again(request, wanted, &mut answers);
             }
         }
@@ -103,20 +111,25 @@ impl Fetcher {
             .collect()
     }
 
-    /// One bad sector or a lost end must not cost what was read together with it.
+    /// One bad sector or a lost end must not cost what was read together with it, nor one bad moment what is there the next.
     fn again(&self, request: &Request, wanted: &[Wanted], answers: &mut [Option<Result<Vec<u8>>>]) {
-        let name = ObjectName::Pack(request.pack);
         for at in request.ranges.iter().flat_map(|(_, _, items)| items) {
             let (Some(item), Some(slot)) = (wanted.get(*at), answers.get_mut(*at)) else {
                 continue;
             };
-            let range = ByteRange {
-                offset: item.offset,
-                length: item.length,
-            };
-            let answer = self.store.get(name, &[range]).map_err(Error::Store);
-            *slot = Some(answer.and_then(|mut parts| parts.pop().ok_or_else(Error::internal)));
+            *slot = Some(self.once_more(*item));
         }
+    }
+
+    /// Reads one item alone, and from the store whatever is in memory.
+    pub fn once_more(&self, item: Wanted) -> Result<Vec<u8>> {
+        let range = ByteRange {
+            offset: item.offset,
+            length: item.length,
+        };
+        let answer = self.store.get(ObjectName::Pack(item.pack), &[range]);
+        let mut parts = answer.map_err(Error::Store)?;
+        parts.pop().ok_or_else(Error::internal)
     }
 
     fn in_tail(&self, item: Wanted) -> Option<Vec<u8>> {
@@ -135,6 +148,10 @@ impl Fetcher {
 /// Whether an error may be that of one place in the object only.
 fn is_local(error: &StoreError) -> bool {
     matches!(error.kind, StoreErrorKind::Io | StoreErrorKind::OutOfRange)
+}
+
+fn is_missing(error: &StoreError) -> bool {
+    error.kind == StoreErrorKind::NotFound
 }
 
 /// What is read of one pack: ranges, and the items that lie in each.
@@ -169,10 +186,6 @@ fn group(wanted: &[Wanted], order: &[usize]) -> Vec<Request> {
 }
 
 impl Request {
-    fn items(&self) -> usize {
-        self.ranges.iter().map(|(_, _, items)| items.len()).sum()
-    }
-
     fn ranges(&self) -> Vec<ByteRange> {
         let range = |(start, stop, _): &(u64, u64, Vec<usize>)| ByteRange {
             offset: *start,

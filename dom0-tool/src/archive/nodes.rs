@@ -47,9 +47,27 @@ impl SealedItem {
         self.bytes.len() as u64
     }
 
-    /// Authenticates and decodes it; `raw_length` is what the index says.
+    /// Authenticates and decodes it; `raw_length` is what the index says. What does not open is fetched once more from `nodes` before it counts as
+    /// damaged: a bit that fell over on the way is none on the disk, and a repair would give up for good what it takes for lost.
     pub fn open(
         mut self,
+        nodes: &Nodes,
+        raw_length: usize,
+        decoder: &mut Decoder,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let first = self.open_bytes(&nodes.opener, raw_length, decoder, out);
+        first.or_else(|error| {
+            self.bytes = nodes
+                .fetcher
+                .once_more(self.located.wanted())
+                .map_err(|_| error)?;
+            self.open_bytes(&nodes.opener, raw_length, decoder, out)
+        })
+    }
+
+    fn open_bytes(
+        &mut self,
         opener: &Opener,
         raw_length: usize,
         decoder: &mut Decoder,
@@ -140,15 +158,7 @@ impl Nodes {
         }
         let located: Vec<Result<Located>> =
             places.iter().map(|place| self.locate(*place)).collect();
-        let wanted: Vec<Wanted> = located
-            .iter()
-            .flatten()
-            .map(|found| Wanted {
-                pack: found.pack,
-                offset: found.offset,
-                length: found.length,
-            })
-            .collect();
+        let wanted: Vec<Wanted> = located.iter().flatten().map(Located::wanted).collect();
         let mut fetched = self.fetcher.items(&wanted).into_iter();
         let mut answer = |found: Result<Located>, kind| {
             let located = found?;
@@ -277,12 +287,7 @@ impl Nodes {
         decoder: &mut Decoder,
     ) -> Result<Vec<u8>> {
         let mut body = Vec::new();
-        item.open(
-            &self.opener,
-            pointer.raw_length as usize,
-            decoder,
-            &mut body,
-        )?;
+        item.open(self, pointer.raw_length as usize, decoder, &mut body)?;
         Ok(body)
     }
 

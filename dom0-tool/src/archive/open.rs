@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use nacre_core::error::FormatError;
 use nacre_core::freshness::{Anchor, Freshness};
 use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
-use nacre_core::header::{Candidates, Header, HeaderError, Unlocked};
+use nacre_core::header::{Candidates, Header, HeaderError, UnlockError, Unlocked};
 use nacre_core::ids::{ArchiveId, Epoch, Generation, HeadHash};
 use nacre_core::keys::Keys;
 use nacre_core::object_name::{ObjectClass, ObjectName};
@@ -355,6 +355,10 @@ fn choose(objects: &[(Generation, Vec<u8>)], pinned: Option<Generation>) -> Resu
 pub fn header_error(error: HeaderError) -> Error {
     match error {
         HeaderError::Older { .. } | HeaderError::NotTheHeads(_) => stale_header(),
+        HeaderError::NoneUsable(error) => {
+            Error::damaged("no copy of the header can be used")(error)
+        }
+        HeaderError::Unlock(UnlockError::Format(error)) => Error::damaged("the header")(error),
         other => Error::refused(other.to_string(), ""),
     }
 }

@@ -8,6 +8,8 @@ use nacre_core::ids::{Alias, KeyGeneration, PackName};
 use nacre_core::pack::PackRecord;
 use nacre_core::place::{Place, Root};
 
+use super::fetch::Wanted;
+
 /// Where an item lies, and where it was first written, to which it is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Located {
@@ -23,6 +25,17 @@ pub struct Located {
     pub origin_offset: u64,
     /// The key generation with which it was sealed.
     pub key_generation: KeyGeneration,
+}
+
+impl Located {
+    /// What is to be read for it.
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            pack: self.pack,
+            offset: self.offset,
+            length: self.length,
+        }
+    }
 }
 
 /// The packs that were looked up so far, and those that the head names.

@@ -87,7 +87,7 @@ pub(super) fn look(
     options: &CheckOptions,
     watch: CheckWatch<'_>,
 ) -> Result<Looked> {
-    let objects = Objects::list(archive.store().as_ref())?;
+    let objects = Objects::list(&archive.store())?;
     let mut report = CheckReport::default();
     let mut all_bad = Bad::new();
     let (sessions, lost) = archive.readable_sessions()?;

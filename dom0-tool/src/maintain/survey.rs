@@ -156,7 +156,7 @@ impl Survey<'_> {
             let mut why: Option<Arc<str>> = None;
             for found in located.by_ref().take(entry.items().count()) {
                 let fault = match found {
-                    Ok(found) => self.objects.fault(&found),
+                    Ok(found) => self.objects.fault(&found)?,
                     Err(error) if error.is_damage() => Some(error.to_string()),
                     Err(error) => return Err(error),
                 };

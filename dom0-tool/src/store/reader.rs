@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use nacre_wire::limits::HEADER_LEN;
-use nacre_wire::{FrameHeader, HelloReply, Kind, ListEntry, Reply};
+use nacre_wire::{ErrorCode, FrameHeader, HelloReply, Kind, ListEntry, Reply};
 
 use super::child::ChildProcess;
 use super::connection::{Answer, Connection, Expect, State};
@@ -80,9 +80,23 @@ fn read_frame(input: &mut BufReader<Input>, connection: &Connection) -> Result<(
     let reply = Reply::decode(header.kind, &body).map_err(malformed)?;
     match reply {
         Reply::Alive => Ok(()),
-        Reply::Error(code, text) if header.id == 0 => Err(reported(code, &text, None).into()),
+        Reply::Error(code, text) if header.id == 0 => Err(last_words(code, &text).into()),
         Reply::ListPart(entries) => Ok(take_entries(connection, header.id, entries)?),
         reply => Ok(take_reply(connection, header.id, reply)?),
+    }
+}
+
+/// Why the other side ends the connection. What it says of objects, or of its disk, is of none in particular: taken as that of each that is waited for, it
+/// would look as if all of them were damaged.
+fn last_words(code: ErrorCode, text: &[u8]) -> StoreError {
+    let error = reported(code, text, None);
+    match error.kind {
+        StoreErrorKind::NotFound | StoreErrorKind::OutOfRange | StoreErrorKind::Io => StoreError {
+            detail: format!("its last words: {error}"),
+            kind: StoreErrorKind::Died,
+            object: None,
+        },
+        _ => error,
     }
 }
 
