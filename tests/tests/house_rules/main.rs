@@ -11,6 +11,7 @@ mod crates;
 mod files;
 mod modules;
 mod reasons;
+mod reliability;
 mod tokens;
 
 use std::path::{Path, PathBuf};
