@@ -56,7 +56,7 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    /// Puts a link that may break in the place of the helper (`nacre-test-link`): to the archive as the program at its end shall be told
+    /// Puts a link that may break in the place of the helper (`nacre-test-link`, which says how to write down a cut): to the archive as the program at its end shall be told
     /// (`as-is`, `directory PATH`, `ssh HOST PATH`, `usb UUID PATH`). Without arguments the program gets those of the helper.
     ///
     /// # Panics

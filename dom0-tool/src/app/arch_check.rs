@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::healing::Others;
-use super::opening::{open_archive, open_to_write, retried};
+use super::opening::{committed, continued, open_archive, open_to_write, retried};
 use super::selection::wish;
 use super::world::{World, civil};
 use crate::archive::{Archive, Error, Result, Wish};
@@ -20,9 +20,12 @@ pub fn run(world: &World<'_>, beside: &[World<'_>], wanted: &ArchCheck) -> Resul
     match wanted.action {
         CheckAction::Repair => {
             let others = Others::new(beside);
-            return retried(world, || {
-                let (mut archive, _lock) = open_to_write(world, "arch-check --repair")?;
-                super::repair::run(world, &mut archive, &others, wanted)
+            // What was mended before a connection broke is mended.
+            return world.tries().until(|| {
+                retried(world, || {
+                    let (mut archive, _lock) = open_to_write(world, "arch-check --repair")?;
+                    super::repair::run(world, &mut archive, &others, wanted)
+                })
             });
         }
         CheckAction::Clean => return retried(world, || clean(world)),
@@ -59,13 +62,17 @@ fn clean(world: &World<'_>) -> Result<Exit> {
         world.monitor().note(&format!("would remove {what}"));
         return Ok(Exit::Done);
     } else {
-        archive.give_up_orphans(&orphans, world.clock())?;
+        committed(world, &mut archive, |archive| {
+            archive.give_up_orphans(&orphans, world.clock())
+        })?;
         world.monitor().note(&format!("{what}: removed"));
     }
     if !world.common.dry_run {
         // Also what a freeing that was cut short has left, and packs that are sparse without the head's knowing.
-        archive.search_all_packs();
-        super::prune::free(world, &mut archive)?;
+        continued(world, &mut archive, |archive| {
+            archive.search_all_packs();
+            super::prune::free(world, archive)
+        })?;
     }
     Ok(Exit::Done)
 }

@@ -10,6 +10,7 @@ use nacre_core::ids::SessionSeq;
 use nacre_core::retention::{Candidate, Policy, plan};
 use nacre_core::session_name::SessionName;
 
+use super::opening::{committed, continued};
 use super::prune::{free, own_rules, rules_of};
 use super::settings::follow;
 use super::world::World;
@@ -55,8 +56,8 @@ pub fn before_send(
         for (seq, volumes) in going {
             forgotten.entry(*seq).or_default().extend(volumes);
         }
-        archive.prune(&forgotten, clock)?;
-        free(world, archive)?;
+        committed(world, archive, |archive| archive.prune(&forgotten, clock))?;
+        continued(world, archive, |archive| free(world, archive))?;
     }
     if gone > 0 {
         let sessions = text::count(gone, "old session", "old sessions");

@@ -3,7 +3,7 @@
 use super::cleaning;
 use super::domains;
 use super::forgetting;
-use super::opening::{open_to_write, retried, unanswered};
+use super::opening::{committed, continued, open_to_write, retried, unanswered};
 use super::selection::{named, volume};
 use super::settings::follow;
 use super::storages;
@@ -37,7 +37,9 @@ fn add_once(world: &World<'_>, wanted: &Add) -> Result<Exit> {
     if !world.common.dry_run {
         let description = wanted.description.as_ref();
         let description = description.map_or("", |description| description.0.as_str());
-        archive.add_volumes(&names, description, world.clock())?;
+        committed(world, &mut archive, |archive| {
+            archive.add_volumes(&names, description, world.clock())
+        })?;
     }
     note(world, &format!("add {}", names.join(", ")), "added");
     Ok(Exit::Done)
@@ -95,8 +97,12 @@ fn delete_once(world: &World<'_>, wanted: &Delete, agreed: &mut Option<String>) 
             *agreed = Some(what.clone());
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        archive.delete_volumes(&names, &settings, world.clock())?;
-        super::prune::free(world, &mut archive)?;
+        committed(world, &mut archive, |archive| {
+            archive.delete_volumes(&names, &settings, world.clock())
+        })?;
+        continued(world, &mut archive, |archive| {
+            super::prune::free(world, archive)
+        })?;
     }
     note(world, &format!("delete {what}"), "deleted");
     if !settings.is_empty() {
@@ -146,7 +152,9 @@ fn rename_once(world: &World<'_>, wanted: &Rename) -> Result<Exit> {
         ));
     }
     if !world.common.dry_run {
-        archive.rename_volume(old, new, world.clock())?;
+        committed(world, &mut archive, |archive| {
+            archive.rename_volume(old, new, world.clock())
+        })?;
     }
     note(world, &format!("rename {old} to {new}"), "renamed");
     Ok(Exit::Done)

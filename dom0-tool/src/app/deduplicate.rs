@@ -12,10 +12,16 @@ use crate::report::text::size;
 
 /// Shares equal chunks within the dedup domains.
 pub fn run(world: &World<'_>, wanted: &Deduplicate) -> Result<Exit> {
-    retried(world, || once(world, wanted))
+    let mut connections = 0;
+    // What was shared before a connection broke is shared.
+    world.tries().until(|| {
+        connections += 1;
+        retried(world, || once(world, wanted, connections > 1))
+    })
 }
 
-fn once(world: &World<'_>, wanted: &Deduplicate) -> Result<Exit> {
+/// `anew`: a part may have been done before.
+fn once(world: &World<'_>, wanted: &Deduplicate, anew: bool) -> Result<Exit> {
     let (mut archive, _lock) = open_to_write(world, "arch-deduplicate")?;
     let volumes: Vec<VolumeId> = if wanted.volumes.is_empty() {
         let all = archive.head().volumes.iter();
@@ -34,9 +40,14 @@ fn once(world: &World<'_>, wanted: &Deduplicate) -> Result<Exit> {
     }
     let (items, bytes) = (shared.items, size(shared.bytes));
     let text = match (items, dry_run) {
+        (0, _) if anew => "nothing is stored twice any more".to_owned(),
         (0, _) => "nothing is stored twice".to_owned(),
         (_, true) => format!("would share {items} chunks, {bytes} as stored"),
         (_, false) => format!("shared {items} chunks, {bytes} as stored"),
+    };
+    let text = match (items, anew) {
+        (1.., true) => format!("{text}, since the connection was made anew"),
+        _ => text,
     };
     world.monitor().note(&text);
     if let Some(measured) = shared.freed.measured.filter(|_| items > 0) {

@@ -72,7 +72,8 @@ pub fn run(invocation: &Invocation) -> Exit {
     }
     let beside = invocation.beside.iter();
     let beside: Vec<World<'_>> = beside.map(|common| world.beside(common)).collect();
-    let exit = match carry_out(&world, &beside, &invocation.request) {
+    let done = carry_out(&world, &beside, &invocation.request);
+    let exit = match done.map_err(|error| world.ended(error)) {
         Ok(exit) => exit,
         Err(error) => {
             let told = Told::failed(&error);

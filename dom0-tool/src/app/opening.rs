@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 
 use super::hazards;
 use super::reaching::{pin_name, place, reach, target, with_place};
-use super::retrying::Tries;
 use super::world::{World, entropy};
 use crate::archive::{
     Archive, Error, Memory, MemoryOf, OpenOptions, Pin, Result, header_error, open,
@@ -48,12 +47,8 @@ fn with_way_out(mut error: Error, world: &World<'_>) -> Error {
     error
 }
 
-/// Opens the archive at the target; if the user wants that, not only once.
+/// Opens the archive at the target.
 pub fn open_archive(world: &World<'_>) -> Result<Archive> {
-    Tries::new(world).until(|| open_once(world))
-}
-
-fn open_once(world: &World<'_>) -> Result<Archive> {
     let (mut archive, pin) = open_with(world, &|id| world.memory_of(id))?;
     write_pin(world, &archive, pin)?;
     hear_witnesses(world, &mut archive)?;
@@ -196,6 +191,60 @@ pub fn retried_with<T>(
         }
         attempt(archive)
     })
+}
+
+/// Makes one commit, again if the connection breaks and the user wants that. What came of the first attempt is known: the archive shows the
+/// head that was to be put, or one that knows nothing of it.
+pub fn committed(
+    world: &World<'_>,
+    archive: &mut Archive,
+    mut commit: impl FnMut(&mut Archive) -> Result<()>,
+) -> Result<()> {
+    let mut tries = world.tries();
+    loop {
+        let before = archive.head().epoch;
+        let Err(error) = commit(archive) else {
+            return Ok(());
+        };
+        tries.wait(error)?;
+        let attempted = archive.attempted();
+        reopen(world, archive)?;
+        if attempted == Some(archive.head_hash()) {
+            return Ok(());
+        }
+        if archive.head().epoch != before {
+            return Err(Error::Outrun);
+        }
+    }
+}
+
+/// Does what may be done twice, again if the connection breaks and the user wants that.
+pub fn continued<T>(
+    world: &World<'_>,
+    archive: &mut Archive,
+    mut act: impl FnMut(&mut Archive) -> Result<T>,
+) -> Result<T> {
+    let mut tries = world.tries();
+    loop {
+        let before = archive.head().epoch;
+        let error = match act(archive) {
+            Err(error) => error,
+            done => return done,
+        };
+        if archive.head().epoch > before {
+            tries.progressed();
+        }
+        tries.wait(error)?;
+        reopen(world, archive)?;
+    }
+}
+
+/// Opens the archive anew after a connection that broke, for the same command.
+pub fn reopen(world: &World<'_>, archive: &mut Archive) -> Result<()> {
+    let rule = archive.take_domain_rule();
+    *archive = writable(open_archive(world)?)?;
+    archive.set_domain_rule(rule);
+    Ok(())
 }
 
 /// Finds a key: none needed, the key file, the remembered key, or a passphrase.

@@ -11,7 +11,7 @@ use nacre_core::retention::{
 use nacre_core::session::Session;
 use nacre_core::session_name::SessionName;
 
-use super::opening::{open_to_write, retried, unanswered};
+use super::opening::{committed, continued, open_to_write, retried, unanswered};
 use super::selection::volumes;
 use super::settings::{Followed, follow};
 use super::status::record::{self, Run};
@@ -105,9 +105,11 @@ fn forget(world: &World<'_>, archive: &mut Archive, wanted: &Prune) -> Result<Ex
             return Err(Error::refused("nothing was forgotten", ""));
         }
     }
-    archive.prune(&forgotten, world.clock())?;
+    committed(world, archive, |archive| {
+        archive.prune(&forgotten, world.clock())
+    })?;
     world.monitor().note(&format!("forgot {what}"));
-    free(world, archive)?;
+    continued(world, archive, |archive| free(world, archive))?;
     Ok(exit)
 }
 

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::world::World;
+use super::world::{Ground, World};
 use crate::admin;
 use crate::archive::{Error, Result};
 use crate::backup_qube::{Around, BackupQube, Choice, Port, Trouble, Wanted};
-use crate::cli::{Exit, Target};
+use crate::cli::{BlockPort, Exit, Target};
 use crate::joints::qubes::BlockDevice;
 use crate::joints::{StateDir, StoreError, StoreErrorKind};
 use crate::store::Client;
@@ -39,27 +39,46 @@ impl AllReached {
     }
 }
 
-/// Reaches a target by `call`: its qube runs and has the disk when that is called. A target that was reached before is reached anew.
-pub fn reach(
-    world: &World<'_>,
-    target: &Target,
-    call: &dyn Fn() -> Result<Client, StoreError>,
-) -> Result<Arc<Client>> {
-    let mut all = world.reached.lock();
-    let before = all.iter().position(|one| one.target == *target);
-    let mut one = match before {
-        Some(at) => all.swap_remove(at),
-        None => Reached {
-            target: target.clone(),
-            client: None,
-            lost: false,
-            qube: join(world, target)?,
-        },
-    };
-    // Also one that could not be reached is let go at the end.
-    let client = one.open(world, call);
-    all.push(one);
-    client
+/// What it takes to reach a target, now and again.
+pub struct Aim {
+    /// Where to.
+    pub target: Target,
+    /// The block device that the user named.
+    pub usb_device: Option<BlockPort>,
+    /// The world around.
+    pub ground: Ground,
+    /// Where what was reached is kept until the end.
+    pub all: Arc<AllReached>,
+}
+
+impl Aim {
+    /// Reaches the target by `call`: its qube runs and has the disk when that is called. A target that was reached before is reached anew.
+    pub fn reach(&self, call: &dyn Fn() -> Result<Client, StoreError>) -> Result<Arc<Client>> {
+        let mut all = self.all.lock();
+        let before = all.iter().position(|one| one.target == self.target);
+        let mut one = match before {
+            Some(at) => all.swap_remove(at),
+            None => Reached {
+                target: self.target.clone(),
+                client: None,
+                lost: false,
+                qube: join(&self.ground, &self.target)?,
+            },
+        };
+        // Also one that could not be reached is let go at the end.
+        let client = one.open(self, call);
+        all.push(one);
+        client
+    }
+
+    /// Ends a helper that is of no use any more, so that nothing is held twice when the next is called.
+    pub fn give_up(&self) {
+        let mut all = self.all.lock();
+        let before = all.iter_mut().find(|one| one.target == self.target);
+        if let Some(client) = before.and_then(|one| one.client.take()) {
+            let _ = client.finish(Duration::ZERO);
+        }
+    }
 }
 
 /// Lets everything go: helpers end, disks are unmounted and detached, qubes that were started are shut down. What was not put away in order
@@ -76,13 +95,13 @@ pub fn let_go(world: &World<'_>, exit: Exit) -> Exit {
 }
 
 /// What told the disk with that file system from others when it was attached last.
-fn known_disk(world: &World<'_>, uuid: &str) -> Result<Option<String>> {
-    let known = world.disks()?.read(uuid, IDENTITY)?;
+fn known_disk(ground: &Ground, uuid: &str) -> Result<Option<String>> {
+    let known = ground.disks()?.read(uuid, IDENTITY)?;
     Ok(known.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
 /// Takes part in the use of the target's qube. Outside of dom0 there is none that could be started.
-fn join(world: &World<'_>, target: &Target) -> Result<Option<BackupQube>> {
+fn join(ground: &Ground, target: &Target) -> Result<Option<BackupQube>> {
     let (Target::Qubes(qube, _) | Target::QubesSsh(qube, ..) | Target::QubesUsb(qube, ..)) = target
     else {
         return Ok(None);
@@ -90,7 +109,7 @@ fn join(world: &World<'_>, target: &Target) -> Result<Option<BackupQube>> {
     if !admin::is_here() {
         return Ok(None);
     }
-    let leases = world.leases()?;
+    let leases = ground.leases()?;
     let joined = BackupQube::join(Arc::new(admin::here()), &qube.0, leases.path());
     joined.map(Some).map_err(in_words)
 }
@@ -98,7 +117,7 @@ fn join(world: &World<'_>, target: &Target) -> Result<Option<BackupQube>> {
 impl Reached {
     fn open(
         &mut self,
-        world: &World<'_>,
+        aim: &Aim,
         call: &dyn Fn() -> Result<Client, StoreError>,
     ) -> Result<Arc<Client>> {
         // The one before has failed, or is only kept until the archive is open anew.
@@ -106,13 +125,13 @@ impl Reached {
         let Some(qube) = &self.qube else {
             return self.call(call);
         };
-        qube.bring_up(around(world)).map_err(in_words)?;
+        qube.bring_up(around(&aim.ground)).map_err(in_words)?;
         let uuid = match &self.target {
             Target::QubesUsb(_, uuid, _) if qube.disk().is_none() => uuid.0.to_ascii_lowercase(),
             _ => return self.call(call),
         };
-        let known = known_disk(world, &uuid)?;
-        let told = world.common.usb_device.as_ref().map(|device| Port {
+        let known = known_disk(&aim.ground, &uuid)?;
+        let told = aim.usb_device.as_ref().map(|device| Port {
             backend: device.qube.0.clone(),
             port: device.port.clone(),
         });
@@ -130,21 +149,23 @@ impl Reached {
                 opened => return opened,
             },
         };
-        let client = self.attach(world, &device, call)?;
+        let client = self.attach(aim, &device, call)?;
         if !device.identity.is_empty() && known.as_ref() != Some(&device.identity) {
-            world.disks()?.replace(&uuid, device.identity.as_bytes())?;
+            aim.ground
+                .disks()?
+                .replace(&uuid, device.identity.as_bytes())?;
         }
         Ok(client)
     }
 
     fn attach(
         &mut self,
-        world: &World<'_>,
+        aim: &Aim,
         device: &BlockDevice,
         call: &dyn Fn() -> Result<Client, StoreError>,
     ) -> Result<Arc<Client>> {
         if let Some(qube) = &mut self.qube {
-            qube.attach(device, around(world)).map_err(in_words)?;
+            qube.attach(device, around(&aim.ground)).map_err(in_words)?;
         }
         self.call(call)
     }
@@ -185,7 +206,8 @@ impl Reached {
             }
         }
         if let Some(qube) = self.qube {
-            qube.leave(well && !self.lost, around(world));
+            let ground = world.ground();
+            qube.leave(well && !self.lost, around(&ground));
         }
         well
     }
@@ -204,10 +226,10 @@ fn never_mounted(error: &StoreError) -> bool {
     )
 }
 
-fn around<'a>(world: &'a World<'_>) -> Around<'a> {
+fn around(ground: &Ground) -> Around<'_> {
     Around {
-        monitor: world.monitor(),
-        stop: world.stop(),
+        monitor: ground.monitor(),
+        stop: ground.stop(),
     }
 }
 

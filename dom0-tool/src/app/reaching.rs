@@ -6,12 +6,13 @@ use std::sync::Arc;
 use nacre_core::ids::HeaderHash;
 
 use super::patience::patience;
-use super::reached;
+use super::reached::Aim;
+use super::retrying::Tries;
 use super::world::World;
 use crate::archive::{Error, Result};
 use crate::cli::{RemotePath, Target};
 use crate::joints::{Store, StoreError, StoreErrorKind};
-use crate::store::{self, Launch, Route};
+use crate::store::{self, Lasting, Launch, Reopen, Route};
 
 /// Where the archive is.
 pub fn target<'a>(world: &World<'a>) -> Result<&'a Target> {
@@ -35,7 +36,7 @@ pub fn title(world: &World<'_>) -> String {
     name.or_else(place).unwrap_or_default()
 }
 
-/// Reaches the store. With `create` the archive's folder is made if it is not there.
+/// Reaches the store, if the user wants that not only at the first try. With `create` the archive's folder is made if it is not there.
 pub fn reach(world: &World<'_>, create: bool) -> Result<Arc<dyn Store>> {
     let target = target(world)?;
     let route = Route {
@@ -51,9 +52,74 @@ pub fn reach(world: &World<'_>, create: bool) -> Result<Arc<dyn Store>> {
             ..route
         },
     };
-    let call = || launch(&route, target, create).and_then(|launch| store::open(&launch));
-    let client = reached::reach(world, target, &call);
-    Ok(client.map_err(|error| with_place(error, target))?)
+    let way = Way {
+        aim: Aim {
+            target: target.clone(),
+            usb_device: world.common.usb_device.clone(),
+            ground: world.ground(),
+            all: Arc::clone(&world.reached),
+        },
+        route,
+        create,
+    };
+    let mut tries = world.tries();
+    let store = tries.until(|| way.reach())?;
+    if tries.none() {
+        return Ok(store);
+    }
+    Ok(Arc::new(Lasting::new(
+        store,
+        Box::new(Again { way, tries }),
+    )))
+}
+
+/// A target, and how to get there.
+struct Way {
+    aim: Aim,
+    route: Route,
+    create: bool,
+}
+
+impl Way {
+    fn reach(&self) -> Result<Arc<dyn Store>> {
+        let target = &self.aim.target;
+        let call =
+            || launch(&self.route, target, self.create).and_then(|launch| store::open(&launch));
+        let client = self.aim.reach(&call);
+        Ok(client.map_err(|error| with_place(error, target))?)
+    }
+}
+
+/// Reaches a store again whose connection broke in the middle of a command.
+struct Again {
+    way: Way,
+    tries: Tries,
+}
+
+impl Reopen for Again {
+    fn again(&mut self, error: StoreError) -> std::result::Result<Arc<dyn Store>, StoreError> {
+        let mut last = error;
+        loop {
+            match self.tries.wait(last.clone().into()) {
+                Ok(()) => self.way.aim.give_up(),
+                // Whoever is stopped says so himself.
+                Err(_) => return Err(last),
+            }
+            match self.way.reach() {
+                Ok(store) => return Ok(store),
+                Err(Error::Store(error)) => last = error,
+                // A qube that does not start, for example.
+                Err(error) => {
+                    let (kind, detail) = (StoreErrorKind::Unreachable, error.to_string());
+                    return Err(StoreError::new(kind, None, detail));
+                }
+            }
+        }
+    }
+
+    fn progressed(&mut self) {
+        self.tries.progressed();
+    }
 }
 
 fn launch(route: &Route, target: &Target, create: bool) -> std::result::Result<Launch, StoreError> {
@@ -86,7 +152,9 @@ pub fn with_place(mut error: Error, target: &Target) -> Error {
             Target::File(path) => path.display().to_string(),
             other => other.to_string(),
         };
-        store.detail = format!("{place}: {}", store.detail);
+        if !store.detail.starts_with(&format!("{place}: ")) {
+            store.detail = format!("{place}: {}", store.detail);
+        }
     }
     error
 }

@@ -1,11 +1,11 @@
 //! Going on in the same run after a broken connection (`--retry`).
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::world::World;
 use crate::archive::{Error, Result};
-use crate::joints::{StoreError, StoreErrorKind};
+use crate::joints::{Monitor, StoreError};
 use crate::report::text;
 
 /// The first pause; each further one in a row is twice as long …
@@ -22,25 +22,34 @@ const REFUSALS: [&str; 4] = [
 ];
 
 /// How often, and after what pauses, a connection is made anew.
-pub struct Tries<'a, 'b> {
-    world: &'a World<'b>,
+pub struct Tries {
+    most: u32,
     left: u32,
     pause: Duration,
+    monitor: Arc<dyn Monitor>,
+    stop: Arc<AtomicBool>,
 }
 
-impl<'a, 'b> Tries<'a, 'b> {
-    /// As many as the user wants.
-    pub fn new(world: &'a World<'b>) -> Self {
+impl Tries {
+    /// So many in a row.
+    pub fn new(most: u32, monitor: Arc<dyn Monitor>, stop: Arc<AtomicBool>) -> Self {
         Self {
-            world,
-            left: world.common.retry,
+            most,
+            left: most,
             pause: FIRST_PAUSE,
+            monitor,
+            stop,
         }
     }
 
-    /// Something was committed: who goes on is not trying in vain.
+    /// Whether there are none.
+    pub fn none(&self) -> bool {
+        self.most == 0
+    }
+
+    /// Something was committed, or read: who goes on is not trying in vain.
     pub fn progressed(&mut self) {
-        self.left = self.world.common.retry;
+        self.left = self.most;
         self.pause = FIRST_PAUSE;
     }
 
@@ -63,7 +72,7 @@ impl<'a, 'b> Tries<'a, 'b> {
         let pause = self.pause;
         self.pause = (pause * 2).min(LONGEST_PAUSE);
         let left = self.left as usize;
-        self.world.monitor().warning(&format!(
+        self.monitor.warning(&format!(
             "{error}; trying again in {} s ({} left)",
             pause.as_secs(),
             text::count(left, "try", "tries")
@@ -74,7 +83,7 @@ impl<'a, 'b> Tries<'a, 'b> {
     fn sleep(&self, pause: Duration) -> Result<()> {
         let mut rest = pause;
         while !rest.is_zero() {
-            if self.world.stop().load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             let some = rest.min(Duration::from_millis(100));
@@ -90,16 +99,13 @@ fn may_pass(error: &Error) -> bool {
     let Error::Store(StoreError { kind, detail, .. }) = error else {
         return false;
     };
-    let broken = matches!(
-        kind,
-        StoreErrorKind::Died | StoreErrorKind::TimedOut | StoreErrorKind::Unreachable
-    );
-    broken && !REFUSALS.iter().any(|words| detail.contains(words))
+    kind.is_broken_link() && !REFUSALS.iter().any(|words| detail.contains(words))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::joints::StoreErrorKind;
 
     #[test]
     fn only_what_may_pass_is_tried_again() {

@@ -8,8 +8,7 @@ use super::autoprune;
 use super::domains;
 use super::end::sentence;
 use super::freezing::{Origin, Plan, Taken, Volumes};
-use super::opening::{open_archive, open_to_write, retried_with, unanswered};
-use super::retrying::Tries;
+use super::opening::{open_to_write, reopen, retried_with, unanswered};
 use super::status::record::{self, Run};
 use super::storages;
 use super::world::World;
@@ -137,7 +136,7 @@ pub fn store(
         monitor: world.monitor(),
         stop: world.stop(),
     };
-    let mut tries = Tries::new(world);
+    let mut tries = world.tries();
     loop {
         let before = archive.head().epoch;
         let error = match backup::send(archive, volumes, &options, &around) {
@@ -149,9 +148,7 @@ pub fn store(
         }
         tries.wait(error)?;
         // What was committed is in the archive, as an unfinished session; the same snapshots are compared with it.
-        let rule = archive.take_domain_rule();
-        *archive = open_archive(world)?;
-        archive.set_domain_rule(rule);
+        reopen(world, archive)?;
         // Over a link that breaks often, only what is committed soon is not sent again.
         options.checkpoint_bytes = BROKEN_BYTES;
         options.checkpoint_time = BROKEN_TIME;

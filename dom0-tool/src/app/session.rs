@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nacre_core::ids::SessionSeq;
 use nacre_core::session::{Session, Tag};
 
-use super::opening::{open_to_write, retried};
+use super::opening::{committed, open_to_write, retried};
 use super::selection::wish;
 use super::world::World;
 use crate::archive::{Error, Result, Sessions, Wish};
@@ -41,7 +41,9 @@ fn once(world: &World<'_>, wanted: &SessionChange) -> Result<Exit> {
             .monitor()
             .note("nothing to change: they are so already");
     } else if !world.common.dry_run {
-        archive.set_sessions(changed, world.clock())?;
+        committed(world, &mut archive, |archive| {
+            archive.set_sessions(changed.clone(), world.clock())
+        })?;
     }
     Ok(Exit::Done)
 }

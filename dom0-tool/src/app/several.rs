@@ -25,8 +25,8 @@ pub fn run(jobs: &[Job<'_>]) -> Exit {
     for (world, request) in jobs {
         let name = reaching::title(world);
         world.monitor().target(&name);
-        let exit =
-            one(world, request, &mut taken).unwrap_or_else(|error| tell_error(world, &error));
+        let exit = one(world, request, &mut taken)
+            .unwrap_or_else(|error| tell_error(world, &world.ended(error)));
         let exit = reached::let_go(world, exit);
         ends.push((name, exit));
         if exit == Exit::Interrupted {

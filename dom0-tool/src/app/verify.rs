@@ -106,6 +106,7 @@ fn one(
     };
     let ids = archive.volume_ids(volume);
     let result = restore::verify(&archive.nodes(), &ids, version, options, watch);
+    let result = result.map_err(|error| world.ended(error));
     if let Ok(report) = &result {
         let whole = report.damage.is_empty();
         remember(world, archive, sessions, volume.id, version, whole);

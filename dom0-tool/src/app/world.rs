@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nacre_core::freshness::Anchor;
@@ -10,6 +10,7 @@ use nacre_core::ids::ArchiveId;
 use nacre_core::keys::Secret;
 
 use super::reached::AllReached;
+use super::retrying::Tries;
 use crate::archive::{EntropySource, Error, Memory, Result, parse_id};
 use crate::cli::{Common, Verbosity};
 use crate::clock::SystemClock;
@@ -28,7 +29,7 @@ pub struct World<'a> {
     /// Where questions go.
     pub prompt: Prompt,
     /// What was reached so far.
-    pub reached: AllReached,
+    pub reached: Arc<AllReached>,
     monitor: Arc<dyn Monitor>,
     clock: SystemClock,
     stop: Arc<AtomicBool>,
@@ -81,7 +82,7 @@ impl<'a> World<'a> {
                 passcmd: common.passcmd.clone(),
                 unattended: common.unattended,
             },
-            reached: AllReached::default(),
+            reached: Arc::default(),
             monitor: report::monitor(common.json, least).into(),
             clock: SystemClock::new(),
             stop,
@@ -97,7 +98,7 @@ impl<'a> World<'a> {
                 passcmd: common.passcmd.clone(),
                 unattended: common.unattended,
             },
-            reached: AllReached::default(),
+            reached: Arc::default(),
             monitor: Arc::clone(&self.monitor),
             clock: self.clock.clone(),
             stop: Arc::clone(&self.stop),
@@ -108,6 +109,21 @@ impl<'a> World<'a> {
     /// What is kept of the target.
     pub fn met(&self) -> MutexGuard<'_, Met> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What of this is needed to reach a target again.
+    pub fn ground(&self) -> Ground {
+        Ground {
+            monitor: Arc::clone(&self.monitor),
+            stop: Arc::clone(&self.stop),
+            base: self.base(),
+        }
+    }
+
+    /// How often a broken connection is made anew.
+    pub fn tries(&self) -> Tries {
+        let (monitor, stop) = (Arc::clone(&self.monitor), Arc::clone(&self.stop));
+        Tries::new(self.common.retry, monitor, stop)
     }
 
     /// Who watches.
@@ -123,6 +139,18 @@ impl<'a> World<'a> {
     /// Set when the user wants it to stop.
     pub fn stop(&self) -> &AtomicBool {
         &self.stop
+    }
+
+    /// A link that is not made anew because the user wants to stop is no failure of the link.
+    pub fn ended(&self, error: Error) -> Error {
+        match &error {
+            Error::Store(store)
+                if store.kind.is_broken_link() && self.stop.load(Ordering::Relaxed) =>
+            {
+                Error::Interrupted
+            }
+            _ => error,
+        }
     }
 
     /// Number of workers.
@@ -187,11 +215,6 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn base(&self) -> PathBuf {
-        let base = self.common.meta_dir.clone();
-        base.unwrap_or_else(|| PathBuf::from(state::DEFAULT_BASE))
-    }
-
     /// dom0's memory of targets.
     pub fn targets(&self) -> Result<Directory> {
         self.folder("targets")
@@ -202,14 +225,9 @@ impl<'a> World<'a> {
         self.folder("status")
     }
 
-    /// Where runs meet that use the same qube.
-    pub fn leases(&self) -> Result<Directory> {
-        self.folder("qubes")
-    }
-
-    /// What tells disks from others, by the UUID of the file system on them.
-    pub fn disks(&self) -> Result<Directory> {
-        self.folder("disks")
+    fn base(&self) -> PathBuf {
+        let base = self.common.meta_dir.clone();
+        base.unwrap_or_else(|| PathBuf::from(state::DEFAULT_BASE))
     }
 
     /// Which qubes a restore is about to make.
@@ -219,6 +237,35 @@ impl<'a> World<'a> {
 
     fn folder(&self, name: &str) -> Result<Directory> {
         Ok(Directory::create(&self.base().join(name))?)
+    }
+}
+
+/// What reaching a target takes of the world. Nothing of it is borrowed: a store that broke off is reached again by whoever needs it then.
+pub struct Ground {
+    monitor: Arc<dyn Monitor>,
+    stop: Arc<AtomicBool>,
+    base: PathBuf,
+}
+
+impl Ground {
+    /// Who watches.
+    pub fn monitor(&self) -> &dyn Monitor {
+        self.monitor.as_ref()
+    }
+
+    /// Set when the user wants it to stop.
+    pub fn stop(&self) -> &AtomicBool {
+        &self.stop
+    }
+
+    /// Where runs meet that use the same qube.
+    pub fn leases(&self) -> Result<Directory> {
+        Ok(Directory::create(&self.base.join("qubes"))?)
+    }
+
+    /// What tells disks from others, by the UUID of the file system on them.
+    pub fn disks(&self) -> Result<Directory> {
+        Ok(Directory::create(&self.base.join("disks"))?)
     }
 }
 

@@ -95,6 +95,7 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
         keys,
         head: head.clone(),
         old_headers: Vec::new(),
+        attempted: None,
         others: Vec::new(),
         forgotten: BTreeSet::new(),
         is_new_here: false,

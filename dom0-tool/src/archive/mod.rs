@@ -85,6 +85,8 @@ pub struct Archive {
     freed: BTreeSet<Alias>,
     /// Headers that the one in force has replaced, as far as the store still shows them.
     old_headers: Vec<ObjectName>,
+    /// The head that was last to be put, whatever came of it.
+    attempted: Option<HeadHash>,
     /// What this machine remembers of other archives.
     others: Vec<Anchor>,
     /// Archives that this machine was made to forget.
@@ -131,6 +133,12 @@ impl Archive {
     /// Its identity.
     pub fn id(&self) -> ArchiveId {
         self.head.archive
+    }
+
+    /// Hash of the head that was last to be put. Where its connection broke, an archive that is opened anew and has it shows that the commit
+    /// was made.
+    pub fn attempted(&self) -> Option<HeadHash> {
+        self.attempted
     }
 
     /// Hash of the newest head.
@@ -294,7 +302,8 @@ impl Archive {
     }
 
     /// Puts a head, created only if absent, and makes it durable.
-    fn put_head(&self, head: &Head, object: &[u8]) -> Result<()> {
+    fn put_head(&mut self, head: &Head, object: &[u8]) -> Result<()> {
+        self.attempted = Some(HeadHash::of(object));
         let name = ObjectName::Head(head.epoch);
         if self.store.put_whole(name, object)? == PutOutcome::Exists
             && self

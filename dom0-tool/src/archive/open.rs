@@ -107,6 +107,7 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
         domain_of: Box::new(super::alone),
         keys,
         head: found.head,
+        attempted: None,
         others: Vec::new(),
         forgotten: BTreeSet::new(),
         is_new_here: anchor.is_none(),

@@ -192,6 +192,13 @@ pub enum StoreErrorKind {
     Protocol,
 }
 
+impl StoreErrorKind {
+    /// Whether it is the way to the store that failed, not what was asked of it.
+    pub fn is_broken_link(self) -> bool {
+        matches!(self, Self::Died | Self::TimedOut | Self::Unreachable)
+    }
+}
+
 /// An error of the store. `detail` is already safe to print.
 #[derive(Clone, Debug)]
 pub struct StoreError {

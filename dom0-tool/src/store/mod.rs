@@ -9,6 +9,7 @@ mod connection;
 mod convert;
 mod gets;
 mod input;
+mod lasting;
 mod launch;
 mod output;
 mod put;
@@ -18,5 +19,6 @@ mod throttle;
 mod vigil;
 
 pub use client::Client;
+pub use lasting::{Lasting, Reopen};
 pub use launch::{Launch, Patience, Transport, find_helper, open, open_local};
 pub use route::Route;

@@ -2,7 +2,8 @@
 //! `link` beside it says; in the place of ssh's proxy (`--tcp HOST:PORT CUT`) it carries ssh's encrypted stream.
 //!
 //! The file's lines: how it breaks; where the archive lies, as the program at the other end is told; that program; its arguments.
-//! It breaks `never`, or after so many bytes in one direction, in one of three ways: `up 1000 close`, `down 7 kill`, `up 9 stall`.
+//! It breaks `never`, or after so many bytes in one direction, in one of three ways: `up 1000 close`, `down 7 kill`, `up 9 stall`. Of several
+//! such words with `; ` between them each is for one connection, and the last for all that follow.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -95,9 +96,13 @@ fn carry_tcp(address: &str, cut: &str) -> std::io::Result<ExitCode> {
 
 fn carry_protocol(arguments: &[String]) -> std::io::Result<ExitCode> {
     let own = std::env::current_exe()?;
-    let plan = std::fs::read_to_string(own.with_file_name("link"))?;
-    let mut lines = plan.lines();
-    let (up, down) = parse(lines.next().unwrap_or_default())?;
+    let plan = own.with_file_name("link");
+    let text = std::fs::read_to_string(&plan)?;
+    let mut lines = text.lines();
+    let cuts = lines.next().unwrap_or_default();
+    let (cut, later) = cuts.split_once("; ").unwrap_or((cuts, cuts));
+    std::fs::write(plan, text.replacen(cuts, later, 1))?;
+    let (up, down) = parse(cut)?;
     let locator = lines.next().unwrap_or_default();
     let program = lines.next().unwrap_or_default();
     let own_arguments: Vec<&str> = lines.collect();

@@ -7,6 +7,7 @@
     reason = "in a test, a panic is how a surprise is reported"
 )]
 
+mod going_on;
 mod kills;
 mod links;
 mod processes;

@@ -38,7 +38,7 @@ pub struct Place {
     /// Send at most so many bytes a second: 500K, 2M, 1G
     #[arg(long, value_name = "RATE", help_heading = "Archive")]
     pub limit: Option<Rate>,
-    /// Where the target cannot be reached, try again so many times in a row; `send` goes on so after a connection that broke, and sends nothing again that was committed [default: 0]
+    /// Where the target cannot be reached, or the connection breaks, try again so many times in a row and go on in the same run: nothing is sent again that was committed, and nothing fetched again that had come [default: 0]
     #[arg(long, value_name = "N", help_heading = "Archive")]
     pub retry: Option<u32>,
     /// Folder for what this machine remembers of archives [default: /var/lib/nacre]
