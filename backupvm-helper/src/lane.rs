@@ -81,7 +81,14 @@ struct Put<'a> {
 /// Carries out the steps of one put after the other until no more can come. An unfinished put leaves nothing.
 pub fn run_lane<W: Write>(shared: &Shared<'_, W>, number: usize, steps: &Receiver<Step>) {
     let mut put: Option<Put<'_>> = None;
-    while let Ok(step) = steps.recv() {
+    loop {
+        let wait = || steps.recv();
+        let next = match &put {
+            // Open at the client's side until more comes.
+            Some(put) if put.upload.is_some() => shared.output.wait_for_client(wait),
+            _ => wait(),
+        };
+        let Ok(step) = next else { return };
         match step {
             Step::Begin(id, name, credit) => put = Some(begin(shared, id, name, credit)),
             Step::Data(buffer) => {
@@ -161,5 +168,119 @@ fn advance<W: Write>(
             put.credit.fetch_add(cost, Ordering::SeqCst);
             shared.output.end(put.id, &error_reply(failure));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel, sync_channel};
+    use std::time::{Duration, Instant};
+
+    use nacre_wire::{Class, Facts};
+
+    use super::*;
+    use crate::backend::{ByteSink, ListSink};
+
+    /// A place whose disk takes nothing before the test lets it.
+    struct Slow {
+        begun: Sender<()>,
+        let_go: Mutex<Receiver<()>>,
+    }
+
+    struct SlowUpload<'a>(&'a Slow);
+
+    impl Upload for SlowUpload<'_> {
+        fn append(&mut self, _bytes: &[u8]) -> Result<(), Failure> {
+            self.0.begun.send(()).unwrap();
+            self.0.let_go.lock().unwrap().recv().unwrap();
+            Ok(())
+        }
+        fn append_ranges(&mut self, _from: Name, _ranges: &[Range]) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn finish(self: Box<Self>, _length: u64) -> Result<bool, Failure> {
+            Ok(true)
+        }
+    }
+
+    impl Backend for Slow {
+        fn facts(&self) -> Facts {
+            unreachable!()
+        }
+        fn begin(&self, _name: Name) -> Result<Box<dyn Upload + '_>, Failure> {
+            Ok(Box::new(SlowUpload(self)))
+        }
+        fn read(&self, _name: Name, _ranges: &[Range], _each: ByteSink<'_>) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn stat(&self, _name: Name) -> Result<Option<u64>, Failure> {
+            Ok(None)
+        }
+        fn list(&self, _class: Class, _each: ListSink<'_>) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn delete(&self, _names: &[Name]) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn punch(&self, _name: Name, _ranges: &[Range]) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn probe_punch(&self) -> Result<bool, Failure> {
+            Ok(false)
+        }
+        fn barrier(&self) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn leave(&self, _file: &str, _text: &[u8]) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn free_space(&self) -> Result<u64, Failure> {
+            Ok(0)
+        }
+    }
+
+    fn soon(what: &str, is_so: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_put_that_waits_for_its_bytes_is_no_work_and_one_that_is_written_is() {
+        let (begun, has_begun) = channel();
+        let (go, let_go) = channel();
+        let backend = Slow {
+            begun,
+            let_go: Mutex::new(let_go),
+        };
+        let output = Output::new(Vec::new(), None);
+        let (pool, free) = (Pool::new(2), FreeLanes::new(1));
+        let shared = Shared {
+            backend: &backend,
+            output: &output,
+            pool: &pool,
+            free: &free,
+        };
+        let (steps, queue) = sync_channel(4);
+        let name = Name::parse(b"head/0000000000000001").unwrap();
+        std::thread::scope(|scope| {
+            let shared = &shared;
+            scope.spawn(move || run_lane(shared, 0, &queue));
+            output.begin();
+            assert!(output.is_at_work());
+            steps.send(Step::Begin(1, name, Arc::default())).unwrap();
+            soon("it waits for bytes", || !output.is_at_work());
+            let buffer = pool.take();
+            steps.send(Step::Data(buffer)).unwrap();
+            has_begun.recv().unwrap();
+            assert!(output.is_at_work(), "the disk is slow");
+            go.send(()).unwrap();
+            soon("it waits for more", || !output.is_at_work());
+            steps.send(Step::Finish(0)).unwrap();
+            drop(steps);
+        });
+        assert!(!output.is_at_work());
     }
 }

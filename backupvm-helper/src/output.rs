@@ -18,6 +18,8 @@ pub struct Output<W> {
     closed: AtomicBool,
     /// Requests taken and not yet answered.
     open: AtomicUsize,
+    /// Those of them that wait for the client.
+    waiting: AtomicUsize,
 }
 
 struct Inner<W> {
@@ -42,6 +44,7 @@ impl<W: Write> Output<W> {
             }),
             closed: AtomicBool::new(false),
             open: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -119,6 +122,20 @@ impl<W: Write> Output<W> {
         self.part(id, reply)
     }
 
+    /// Waits for something of the client that an open request needs. Nobody is at work on that request meanwhile: a client whose bytes do
+    /// not arrive here must not be told otherwise, or it would wait for us.
+    pub fn wait_for_client<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let come = wait();
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        come
+    }
+
+    /// Whether a request is open that does not wait for the client.
+    pub fn is_at_work(&self) -> bool {
+        self.open.load(Ordering::SeqCst) > self.waiting.load(Ordering::SeqCst)
+    }
+
     /// Nobody listens any more.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
@@ -131,7 +148,7 @@ impl<W: Write> Output<W> {
             Ok(inner) => inner.last.elapsed() >= silence,
             Err(_) => false,
         };
-        if silent && self.open.load(Ordering::SeqCst) > 0 {
+        if silent && self.is_at_work() {
             self.part(0, &Reply::Alive);
         }
     }
