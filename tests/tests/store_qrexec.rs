@@ -73,6 +73,10 @@ fn what_is_wrong_with_the_qube_is_told() {
     fs::remove_file(world.service()).unwrap();
     let error = reach("vault");
     assert_eq!(error.kind, StoreErrorKind::NotInstalled, "{error}");
+    assert!(
+        error.detail.contains("supported-rpc.nacre.Store"),
+        "{error}"
+    );
     assert!(error.detail.contains("not installed"), "{error}");
     // A service that floods stderr and prints before the protocol.
     let script =

@@ -14,8 +14,9 @@ use super::host::{Host, Service};
 use crate::args::Options;
 use crate::failure::{Failure, While};
 
-/// How long a host may take from the call to its first answer: ssh's own limits and a slow login.
-const HELLO_PATIENCE: Duration = Duration::from_secs(90);
+/// How long a host may take from the call to its first answer: ssh's own limits and a slow login. Where there is no helper a second login, for
+/// SFTP, follows the first, and the client of both waits for two minutes.
+const HELLO_PATIENCE: Duration = Duration::from_secs(55);
 /// Bytes of stderr that are kept: the first, where ssh says what is wrong.
 const STDERR_KEPT: usize = 4096;
 /// Characters of it that are shown; the client shows 300 of an error.

@@ -7,6 +7,10 @@ use crate::joints::Store;
 
 /// Says what the store cannot promise. It is no reason to stop: a backup that a power cut over there may take is better than none.
 pub fn tell(world: &World<'_>, store: &dyn Store) {
+    // An archive that is opened anew in the same run has nothing new to say of itself.
+    if std::mem::replace(&mut world.met().warned, true) {
+        return;
+    }
     let hazards = store.hazards();
     if hazards.unsynced {
         world.monitor().warning(

@@ -193,9 +193,14 @@ impl Reached {
         let mut well = true;
         if let (true, Some(Err(error))) = (is_disk, &ended) {
             well = false;
+            let advice = if exit == Exit::Done {
+                "What was stored is on it; see that nothing uses it before you pull it out."
+            } else {
+                "If it was pulled out, put it in again and run the same command again: what was committed is on it. Otherwise \
+                 see that nothing uses it before you pull it out."
+            };
             let text = format!(
-                "{}: nobody knows whether the disk is unmounted: {error}. What was stored is on it; \
-                 see that nothing uses it before you pull it out.",
+                "{}: nobody knows whether the disk is unmounted: {error}. {advice}",
                 self.target
             );
             // Whoever has a failed command before him knows more already.

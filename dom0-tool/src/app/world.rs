@@ -42,6 +42,8 @@ pub struct World<'a> {
 pub struct Met {
     /// The archive's key: it may have to be opened anew, and nobody is asked twice in one run.
     pub master: Option<Secret>,
+    /// Whether it was said what its store cannot promise.
+    pub warned: bool,
 }
 
 struct Kernel;

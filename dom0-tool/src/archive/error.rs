@@ -182,7 +182,9 @@ fn store_remedy(kind: StoreErrorKind) -> &'static str {
         StoreErrorKind::NoSpace => {
             "Make room in the store and run the same command again; it goes on from its last checkpoint."
         }
-        StoreErrorKind::ReadOnly => "Mount the store's file system writable.",
+        StoreErrorKind::ReadOnly => {
+            "If its disk was pulled out, put it in again and run the same command again; otherwise mount the store's file system writable."
+        }
         StoreErrorKind::NoArchive => {
             "Check `--dest`, or create an archive there with `nacre arch-init`."
         }
@@ -194,7 +196,9 @@ fn store_remedy(kind: StoreErrorKind) -> &'static str {
         StoreErrorKind::Died | StoreErrorKind::TimedOut => {
             "Run the same command again; it continues where it was."
         }
-        StoreErrorKind::Io => "Check the store's disk.",
+        StoreErrorKind::Io => {
+            "If the store's disk was pulled out, put it in again and run the same command again; otherwise check the disk."
+        }
         StoreErrorKind::Protocol => {
             "Check that nacre-helper over there is the packaged one, and what lies between it and this machine."
         }

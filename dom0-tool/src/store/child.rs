@@ -146,7 +146,10 @@ fn describe_end(transport: Transport, status: Option<ExitStatus>) -> String {
         return "it closed its output but did not end".into();
     };
     let text = match (transport, status.code()) {
-        (Transport::Qrexec, Some(127)) => "nacre-helper is not installed in the backup qube",
+        (Transport::Qrexec, Some(127)) => {
+            "nacre-helper is not installed in the backup qube, or was installed since the qube was started: it has no service nacre.Store \
+             (of a template that has it, `qvm-features TEMPLATE supported-rpc.nacre.Store` says 1)"
+        }
         (Transport::Qrexec, Some(126)) => "qrexec policy refused the call",
         (Transport::Qrexec, Some(125)) => {
             "the backup qube does not run, or its nacre.Store service is broken"
