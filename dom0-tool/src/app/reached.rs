@@ -27,6 +27,8 @@ struct Reached {
     /// Whether the last helper has ended so that nobody knows what it leaves.
     lost: bool,
     qube: Option<BackupQube>,
+    /// The qube that the disk hangs on, where the user named it and it is another.
+    owner: Option<BackupQube>,
 }
 
 /// All targets of a command.
@@ -63,6 +65,7 @@ impl Aim {
                 client: None,
                 lost: false,
                 qube: join(&self.ground, &self.target)?,
+                owner: join_owner(self)?,
             },
         };
         // Also one that could not be reached is let go at the end.
@@ -109,9 +112,24 @@ fn join(ground: &Ground, target: &Target) -> Result<Option<BackupQube>> {
     if !admin::is_here() {
         return Ok(None);
     }
+    join_qube(ground, &qube.0).map(Some)
+}
+
+/// The same for the USB qube of a disk, which may be halted as well.
+fn join_owner(aim: &Aim) -> Result<Option<BackupQube>> {
+    let (Target::QubesUsb(qube, ..), Some(device)) = (&aim.target, &aim.usb_device) else {
+        return Ok(None);
+    };
+    if device.qube == *qube || !admin::is_here() {
+        return Ok(None);
+    }
+    join_qube(&aim.ground, &device.qube.0).map(Some)
+}
+
+fn join_qube(ground: &Ground, name: &str) -> Result<BackupQube> {
     let leases = ground.leases()?;
-    let joined = BackupQube::join(Arc::new(admin::here()), &qube.0, leases.path());
-    joined.map(Some).map_err(in_words)
+    let joined = BackupQube::join(Arc::new(admin::here()), name, leases.path());
+    joined.map_err(in_words)
 }
 
 impl Reached {
@@ -139,7 +157,16 @@ impl Reached {
             told: told.as_ref(),
             identity: known.as_deref(),
         };
-        let device = match qube.choose(wanted).map_err(in_words)? {
+        let around_here = around(&aim.ground);
+        let halted = self.owner.as_ref().filter(|owner| !owner.runs());
+        let chosen = match halted {
+            Some(owner) => {
+                owner.bring_up(around_here).map_err(in_words)?;
+                qube.choose_in_time(wanted, around_here)
+            }
+            None => qube.choose(wanted),
+        };
+        let device = match chosen.map_err(in_words)? {
             Choice::There => return self.call(call),
             Choice::Attach(device) => device,
             Choice::LookFirst(other) => match self.call(call) {
@@ -213,6 +240,10 @@ impl Reached {
         if let Some(qube) = self.qube {
             let ground = world.ground();
             qube.leave(well && !self.lost, around(&ground));
+        }
+        // After the disk was taken back. That a disk of its own is still lent qubesd says itself.
+        if let Some(owner) = self.owner {
+            owner.leave(true, around(&world.ground()));
         }
         well
     }

@@ -1,11 +1,14 @@
 //! Giving the disk to the qube, and taking it back.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::choose::{Offer, choose, named};
 use super::{Around, BackupQube, Choice, LOOKING, Port, Trouble, Wanted};
 use crate::joints::qubes::{BlockDevice, QubeClass, RegistryErrorKind};
 
+/// How long a named disk may take until its qube tells of it.
+const APPEARING: Duration = Duration::from_secs(10);
 /// How long a detached disk may still be told as attached.
 const GOING: Duration = Duration::from_secs(15);
 
@@ -41,6 +44,31 @@ impl BackupQube {
             })
             .collect();
         choose(&self.name, &offers, has_disks, wanted)
+    }
+
+    /// The same; a device that the user named is waited for a little: a USB qube that was just started finds its disks one by one.
+    pub fn choose_in_time(
+        &self,
+        wanted: Wanted<'_>,
+        around: Around<'_>,
+    ) -> Result<Choice, Trouble> {
+        let deadline = Instant::now() + APPEARING;
+        loop {
+            let chosen = self.choose(wanted);
+            let absent = wanted.told.is_some_and(|port| !self.is_offered(port));
+            if !absent || Instant::now() >= deadline {
+                return chosen;
+            }
+            if around.stop.load(Ordering::Relaxed) {
+                return Err(Trouble::Interrupted);
+            }
+            std::thread::sleep(LOOKING);
+        }
+    }
+
+    fn is_offered(&self, port: &Port) -> bool {
+        let devices = self.registry.block_devices(&port.backend);
+        devices.is_ok_and(|devices| devices.iter().any(|device| port.is(device)))
     }
 
     /// Attaches a disk. The qube must run.

@@ -49,6 +49,11 @@ impl BackupQube {
         }
     }
 
+    /// Whether it runs already.
+    pub fn runs(&self) -> bool {
+        matches!(self.registry.state(&self.name), Ok(QubeState::Running))
+    }
+
     fn state(&self) -> Result<QubeState, Trouble> {
         self.registry.state(&self.name).map_err(|error| {
             if error.kind == RegistryErrorKind::NoQube {

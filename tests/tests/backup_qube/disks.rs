@@ -148,6 +148,36 @@ fn a_disk_is_attached_and_detached_when_it_is_unmounted() {
 }
 
 #[test]
+fn a_halted_usb_qube_is_started_for_its_disk_and_shut_down_again() {
+    let _turn = alone();
+    for release in BOTH {
+        let scene = usb_scene!(
+            "a_halted_usb_qube_is_started_for_its_disk_and_shut_down_again",
+            release
+        );
+        let device = "--usb-device=sys-usb:sda1";
+        scene.set_running("sys-usb", false);
+        let made = scene.done(&["arch-init", device]).err;
+        for wanted in [
+            "starting qube sys-usb",
+            "starting qube vault",
+            "disk sys-usb:sda1 is unmounted and detached: it may be pulled out",
+            "shutting down qube vault",
+            "shutting down qube sys-usb",
+        ] {
+            assert!(made.contains(wanted), "{wanted}: {made}");
+        }
+        assert!(!scene.is_running("sys-usb"));
+        nothing_was_torn_off(&scene);
+        // One that runs is left alone.
+        scene.set_running("sys-usb", true);
+        let listed = scene.done(&["list", device]).err;
+        assert!(!listed.contains("qube sys-usb"), "{listed}");
+        assert!(scene.is_running("sys-usb"));
+    }
+}
+
+#[test]
 fn what_the_user_attached_stays_attached() {
     let _turn = alone();
     for release in BOTH {

@@ -74,7 +74,9 @@ fn what_is_done_with_an_archive_is_done_with_tries_too() {
     desk.done(&["arch-init", "--retry=1"]);
     let names = fs::read_dir(desk.path("store/archive")).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let scripts = names.filter(|name| name.starts_with("emergency_restore.")).count();
+    let scripts = names
+        .filter(|name| name.starts_with("emergency_restore."))
+        .count();
     assert_eq!(scripts, 1, "the script that restores without nacre");
 }
 
