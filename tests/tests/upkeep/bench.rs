@@ -50,6 +50,8 @@ pub struct Bench {
     seed: Arc<Mutex<u64>>,
     /// What every version holds.
     pub model: BTreeMap<Key, Vec<u8>>,
+    /// Whether `versions` may use what this machine keeps.
+    pub from_caches: bool,
 }
 
 impl Bench {
@@ -60,6 +62,7 @@ impl Bench {
             clock: SimulatedClock::at(1_800_000_000),
             seed: Arc::default(),
             model: BTreeMap::new(),
+            from_caches: false,
         };
         let options = InitOptions {
             hash: HashType::Blake3,
@@ -82,6 +85,7 @@ impl Bench {
             clock: SimulatedClock::at(1_900_000_000),
             seed: Arc::new(Mutex::new(1 << 32)),
             model: self.model.clone(),
+            from_caches: self.from_caches,
         }
     }
 
@@ -205,7 +209,9 @@ impl Bench {
     /// Every version that the archive lists, with what comes back and which ranges do not: read from the store, not from what this machine keeps.
     pub fn versions(&self) -> Result<BTreeMap<Key, Came>, Error> {
         let archive = self.try_open()?;
-        archive.memory().remove_caches()?;
+        if !self.from_caches {
+            archive.memory().remove_caches()?;
+        }
         let sessions = archive.sessions()?;
         let mut all = BTreeMap::new();
         for volume in &archive.head().volumes {

@@ -22,6 +22,7 @@ enum Object {
     Data,
     Anchor,
     LastHead,
+    Cache,
 }
 
 /// What is done to it.
@@ -48,7 +49,7 @@ enum Command {
     Repair,
 }
 
-const OBJECTS: [Object; 8] = [
+const OBJECTS: [Object; 9] = [
     Object::Header,
     Object::Headers,
     Object::Head,
@@ -57,6 +58,7 @@ const OBJECTS: [Object; 8] = [
     Object::Data,
     Object::Anchor,
     Object::LastHead,
+    Object::Cache,
 ];
 const DAMAGES: [Damage; 7] = [
     Damage::BitFlip,
@@ -83,6 +85,17 @@ struct Stage {
     before: BTreeMap<ObjectName, Vec<u8>>,
     anchor_before: Option<Vec<u8>>,
     last_before: Option<Vec<u8>>,
+    cache_before: Option<Vec<u8>>,
+}
+
+/// The file in which this machine keeps what it has read of the sessions.
+fn cache(bench: &Bench) -> Option<(String, Vec<u8>)> {
+    let archive = bench.try_open().unwrap();
+    archive.sessions().unwrap();
+    let names = bench.state.list().unwrap();
+    let name = names.into_iter().find(|name| name.starts_with("cache-"))?;
+    let bytes = bench.state.read(&name, 1 << 24).unwrap()?;
+    Some((name, bytes))
 }
 
 fn stage() -> Stage {
@@ -96,6 +109,7 @@ fn stage() -> Stage {
     let before = bench.store.objects();
     let anchor_before = bench.state.read("anchor", 1 << 20).unwrap();
     let last_before = bench.state.read("head", 1 << 24).unwrap();
+    let cache_before = cache(&bench).map(|(_, bytes)| bytes);
     random.fill(&mut content[2 * CHUNK..3 * CHUNK]);
     bench.send(&[("hit", &content)]);
     Stage {
@@ -103,6 +117,7 @@ fn stage() -> Stage {
         before,
         anchor_before,
         last_before,
+        cache_before,
     }
 }
 
@@ -156,16 +171,22 @@ impl Stage {
                 old.sort_by_key(|(_, bytes)| bytes.len());
                 old.first().map(|(name, _)| **name).into_iter().collect()
             }
-            Object::Anchor | Object::LastHead => Vec::new(),
+            Object::Anchor | Object::LastHead | Object::Cache => Vec::new(),
         }
     }
 
     /// The archive with one kind of damage; `None` where that cannot be done.
     fn damaged(&self, object: Object, damage: Damage) -> Option<Bench> {
-        let bench = self.bench.fork();
+        let mut bench = self.bench.fork();
+        bench.from_caches = object == Object::Cache;
+        let cache = match object {
+            Object::Cache => cache(&bench)?.0,
+            _ => String::new(),
+        };
         let (file, older) = match object {
             Object::Anchor => ("anchor", &self.anchor_before),
             Object::LastHead => ("head", &self.last_before),
+            Object::Cache => (cache.as_str(), &self.cache_before),
             _ => ("", &None),
         };
         if !file.is_empty() {
@@ -173,6 +194,11 @@ impl Stage {
             match damage {
                 Damage::Deletion => bench.state.remove(file).unwrap(),
                 Damage::OldVersion => bench.state.replace(file, older.as_ref()?).unwrap(),
+                // As if it were of another leaf of the tree, too.
+                Damage::Duplication if object == Object::Cache => {
+                    let copy = format!("{}0", &file[..file.len() - 1]);
+                    bench.state.replace(&copy, &bytes).unwrap();
+                }
                 Damage::Duplication | Damage::Swap => return None,
                 _ => bench.state.replace(file, &altered(damage, &bytes)).unwrap(),
             }
@@ -343,6 +369,7 @@ fn every_damage_of_every_object_is_unharmful_or_named() {
         print!(" {:>9}", format!("{command:?}"));
     }
     println!();
+    assert!(cache(&stage.bench).is_some(), "no cache to damage");
     for object in OBJECTS {
         for damage in DAMAGES {
             if stage.damaged(object, damage).is_none() {
