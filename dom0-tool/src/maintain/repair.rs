@@ -215,10 +215,8 @@ fn mend_headers(archive: &Archive, dry_run: bool, done: &mut Repaired) -> Result
         }
     }
     if bad.len() == names.len() {
-        return Err(Error::refused(
-            "both copies of the header are damaged now, and one was not when the archive was opened",
-            "Look at the store's disk, and run the same command again.",
-        ));
+        let why = "both copies of the header are damaged now, and one was not when the archive was opened";
+        return Err(Error::Lost(why.to_owned()));
     }
     done.headers = bad.len() as u64;
     if dry_run {
