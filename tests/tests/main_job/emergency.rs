@@ -160,6 +160,43 @@ fn every_kind_of_archive_is_restored_without_nacre() {
 }
 
 #[test]
+fn what_sharing_renaming_and_pruning_leave_is_restored_without_nacre() {
+    let Some(python) = python() else {
+        skip!(
+            "what_sharing_renaming_and_pruning_leave_is_restored_without_nacre",
+            "no Python with pynacl, zstandard, blake3 and argon2-cffi"
+        );
+    };
+    let desk = super::desk_with_archive();
+    let nothing = vec![0; 9 * CHUNK + 5];
+    write_sparse(&desk.path("zeros.img"), &nothing);
+    let mut contents = Vec::new();
+    for seed in 1..=3 {
+        contents.push(make_image(&desk, "vol.img", seed));
+        desk.done(&[
+            "send",
+            "--dedup",
+            "--dedup-domain=both",
+            "--send-unchanged",
+            &desk.import("vol", "vol.img"),
+            &desk.import("twin", "vol.img"),
+            &desk.import("zeros", "zeros.img"),
+        ]);
+    }
+    desk.done(&["rename", "twin", "other"]);
+    desk.done(&["prune", "--all", "--keep-last=2", "--force"]);
+    let sessions = super::names::session_names(&desk.done(&["list", "vol", "--json"]));
+    assert_eq!(sessions.len(), 2);
+    for (session, content) in sessions.iter().zip(&contents[1..]) {
+        for volume in ["vol", "other"] {
+            let back = restored(&desk, &python, volume, session);
+            assert!(back == *content, "{volume} of {session}");
+        }
+        assert!(restored(&desk, &python, "zeros", session) == nothing);
+    }
+}
+
+#[test]
 fn the_emergency_exit_notices_damage_and_wrong_keys() {
     let Some(python) = python() else {
         skip!(
