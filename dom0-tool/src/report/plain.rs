@@ -10,7 +10,7 @@ use super::line::line;
 use super::message;
 use super::summary;
 use crate::joints::sanitise::sanitise;
-use crate::joints::{Level, Monitor, Outcome, Progress, Summary, Task};
+use crate::joints::{Activity, Level, Monitor, Outcome, Progress, Summary, Task};
 
 /// Where lines go.
 type Sink = Arc<Mutex<Box<dyn Write + Send>>>;
@@ -78,11 +78,18 @@ impl Monitor for Plain {
         if self.least <= Level::Note {
             let (task, counts) = (&ended.task, progress.counts());
             let how = summary::outcome(outcome);
-            // Without the total: nothing is left to wait for.
-            let text = line(task.activity, counts, None, ended.since.elapsed());
             let volume = sanitise(task.volume.as_bytes(), 255);
             let how = sanitise(how.as_bytes(), 500);
-            write(&self.err, &format!("{volume}: {how}: {text}\n"));
+            let figures = match (task.activity, counts.scanned) {
+                // Only its structure was looked at, of which no bytes are counted.
+                (Activity::Check, 0) => String::new(),
+                // Without the total: nothing is left to wait for.
+                _ => format!(
+                    ": {}",
+                    line(task.activity, counts, None, ended.since.elapsed())
+                ),
+            };
+            write(&self.err, &format!("{volume}: {how}{figures}\n"));
         }
     }
 

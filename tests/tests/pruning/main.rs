@@ -173,8 +173,8 @@ impl Desk {
 fn whatever_is_sent_pruned_deleted_and_compacted_every_session_reads_back_and_the_counts_are_right()
 {
     let rounds = std::env::var("NACRE_ROUNDS").ok();
-    let rounds = rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(12);
-    for seed in 0..rounds {
+    let times: u64 = rounds.and_then(|times| times.parse().ok()).unwrap_or(1);
+    for seed in 0..12 * times {
         let mut random = Random::new(seed, "pruning");
         let mut desk = Desk::new(seed % 2 == 0);
         for _ in 0..14 {

@@ -47,7 +47,7 @@ pub struct Place {
     /// Read this ini instead of /etc/nacre/nacre.ini
     #[arg(long, value_name = "FILE", help_heading = "Archive")]
     pub config: Option<PathBuf>,
-    /// Never ask; what would need a yes is refused unless --force
+    /// Never ask: receive and prune go ahead, whatever else would need a yes is refused unless --force
     #[arg(long, short = 'u', action = ArgAction::SetTrue, overrides_with = "unattended", help_heading = "Output")]
     pub unattended: bool,
     /// Say nothing but warnings and errors
