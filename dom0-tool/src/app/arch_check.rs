@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::healing::Others;
-use super::opening::{committed, continued, open_archive, open_to_write, retried};
+use super::opening::{changing, committed, continued, open_archive, open_to_write, retried};
 use super::selection::wish;
 use super::world::{World, civil};
 use crate::archive::{Archive, Error, Result, Wish};
@@ -28,7 +28,9 @@ pub fn run(world: &World<'_>, beside: &[World<'_>], wanted: &ArchCheck) -> Resul
                 })
             });
         }
-        CheckAction::Clean => return retried(world, || clean(world)),
+        CheckAction::Clean => {
+            return changing(world, "arch-check --clean", |archive| clean(world, archive));
+        }
         CheckAction::UpgradeFormat => return upgrade(world),
         CheckAction::Look => {}
     }
@@ -40,8 +42,7 @@ pub fn run(world: &World<'_>, beside: &[World<'_>], wanted: &ArchCheck) -> Resul
 }
 
 /// Removes packs that belong to nothing: first a head says so, then they go.
-fn clean(world: &World<'_>) -> Result<Exit> {
-    let (mut archive, _lock) = open_to_write(world, "arch-check --clean")?;
+fn clean(world: &World<'_>, archive: &mut Archive) -> Result<Exit> {
     let orphans = archive.orphans()?;
     let bytes = orphans.iter().map(|orphan| orphan.size).sum();
     let what = format!(
@@ -62,14 +63,14 @@ fn clean(world: &World<'_>) -> Result<Exit> {
         world.monitor().note(&format!("would remove {what}"));
         return Ok(Exit::Done);
     } else {
-        committed(world, &mut archive, |archive| {
+        committed(world, archive, |archive| {
             archive.give_up_orphans(&orphans, world.clock())
         })?;
         world.monitor().note(&format!("{what}: removed"));
     }
     if !world.common.dry_run {
         // Also what a freeing that was cut short has left, and packs that are sparse without the head's knowing.
-        continued(world, &mut archive, |archive| {
+        continued(world, archive, |archive| {
             archive.search_all_packs();
             super::prune::free(world, archive)
         })?;

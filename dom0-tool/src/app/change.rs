@@ -3,7 +3,7 @@
 use super::cleaning;
 use super::domains;
 use super::forgetting;
-use super::opening::{committed, continued, open_to_write, retried, unanswered};
+use super::opening::{changing, committed, continued, retried, unanswered};
 use super::selection::{named, volume};
 use super::settings::follow;
 use super::storages;
@@ -16,11 +16,10 @@ use crate::report::text;
 
 /// Enters names without data.
 pub fn add(world: &World<'_>, wanted: &Add) -> Result<Exit> {
-    retried(world, || add_once(world, wanted))
+    changing(world, "add", |archive| add_once(world, archive, wanted))
 }
 
-fn add_once(world: &World<'_>, wanted: &Add) -> Result<Exit> {
-    let (mut archive, _lock) = open_to_write(world, "add")?;
+fn add_once(world: &World<'_>, archive: &mut Archive, wanted: &Add) -> Result<Exit> {
     archive.set_domain_rule(domains::rule(&wanted.domains));
     let head = archive.head();
     if let Some(known) = wanted
@@ -37,7 +36,7 @@ fn add_once(world: &World<'_>, wanted: &Add) -> Result<Exit> {
     if !world.common.dry_run {
         let description = wanted.description.as_ref();
         let description = description.map_or("", |description| description.0.as_str());
-        committed(world, &mut archive, |archive| {
+        committed(world, archive, |archive| {
             archive.add_volumes(&names, description, world.clock())
         })?;
     }
@@ -47,32 +46,38 @@ fn add_once(world: &World<'_>, wanted: &Add) -> Result<Exit> {
 
 /// Removes a volume with all of its sessions; or, with `--clean`, what lies about on this machine; or, with `--forget`, all that it remembers.
 pub fn delete(world: &World<'_>, wanted: &Delete) -> Result<Exit> {
+    if wanted.forget {
+        return retried(world, || forgetting::run(world, wanted));
+    }
     let mut agreed = None;
-    retried(world, || delete_once(world, wanted, &mut agreed))
+    match &wanted.volume {
+        Some(volume) => changing(world, "delete", |archive| {
+            delete_once(world, archive, (wanted, volume), &mut agreed)
+        }),
+        None => retried(world, || cleaning::run(world, wanted)),
+    }
 }
 
 /// `agreed`: what the user has said yes to.
-fn delete_once(world: &World<'_>, wanted: &Delete, agreed: &mut Option<String>) -> Result<Exit> {
-    if wanted.forget {
-        return forgetting::run(world, wanted);
-    }
-    let Some(wanted_volume) = &wanted.volume else {
-        return cleaning::run(world, wanted);
-    };
-    let (mut archive, _lock) = open_to_write(world, "delete")?;
+fn delete_once(
+    world: &World<'_>,
+    archive: &mut Archive,
+    (wanted, wanted_volume): (&Delete, &OneVolume),
+    agreed: &mut Option<String>,
+) -> Result<Exit> {
     let storages = storages::open(world, archive.id(), &wanted.local)?;
     let names: Vec<String> = match wanted_volume {
         OneVolume::Named(name) => {
-            let volumes = named(&archive, name.as_str())?;
+            let volumes = named(archive, name.as_str())?;
             volumes.iter().map(|volume| volume.name.clone()).collect()
         }
-        OneVolume::Numbered(number) => vec![numbered(&archive, *number)?],
+        OneVolume::Numbered(number) => vec![numbered(archive, *number)?],
     };
     let sessions = archive.sessions()?;
     let mut going = Forgotten::new();
     let mut parts = Vec::new();
     for name in &names {
-        let id = volume(&archive, name)?.id;
+        let id = volume(archive, name)?.id;
         let mut count = 0;
         for (seq, ..) in sessions.of_volume(id) {
             going.entry(seq).or_default().insert(id);
@@ -80,7 +85,7 @@ fn delete_once(world: &World<'_>, wanted: &Delete, agreed: &mut Option<String>) 
         }
         parts.push(format!("{name} with {count} sessions"));
     }
-    let settings = settings_that_go(&archive, &sessions, &mut going);
+    let settings = settings_that_go(archive, &sessions, &mut going);
     let what = parts.join(", ");
     if !world.common.dry_run {
         if !wanted.force && agreed.as_ref() != Some(&what) {
@@ -97,12 +102,10 @@ fn delete_once(world: &World<'_>, wanted: &Delete, agreed: &mut Option<String>) 
             *agreed = Some(what.clone());
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        committed(world, &mut archive, |archive| {
+        committed(world, archive, |archive| {
             archive.delete_volumes(&names, &settings, world.clock())
         })?;
-        continued(world, &mut archive, |archive| {
-            super::prune::free(world, archive)
-        })?;
+        continued(world, archive, |archive| super::prune::free(world, archive))?;
     }
     note(world, &format!("delete {what}"), "deleted");
     if !settings.is_empty() {
@@ -138,13 +141,14 @@ fn numbered(archive: &Archive, number: u64) -> Result<String> {
 
 /// Gives a volume another name.
 pub fn rename(world: &World<'_>, wanted: &Rename) -> Result<Exit> {
-    retried(world, || rename_once(world, wanted))
+    changing(world, "rename", |archive| {
+        rename_once(world, archive, wanted)
+    })
 }
 
-fn rename_once(world: &World<'_>, wanted: &Rename) -> Result<Exit> {
-    let (mut archive, _lock) = open_to_write(world, "rename")?;
+fn rename_once(world: &World<'_>, archive: &mut Archive, wanted: &Rename) -> Result<Exit> {
     let (old, new) = (wanted.old.as_str(), wanted.new.as_str());
-    volume(&archive, old)?;
+    volume(archive, old)?;
     if archive.head().volume(new).is_some() {
         return Err(Error::refused(
             format!("the archive has a volume {new} already"),
@@ -152,7 +156,7 @@ fn rename_once(world: &World<'_>, wanted: &Rename) -> Result<Exit> {
         ));
     }
     if !world.common.dry_run {
-        committed(world, &mut archive, |archive| {
+        committed(world, archive, |archive| {
             archive.rename_volume(old, new, world.clock())
         })?;
     }

@@ -2,10 +2,10 @@
 
 use nacre_core::ids::VolumeId;
 
-use super::opening::{open_to_write, retried};
+use super::opening::changing;
 use super::selection::volume;
 use super::world::World;
-use crate::archive::Result;
+use crate::archive::{Archive, Result};
 use crate::cli::{Deduplicate, Exit};
 use crate::maintain::deduplicate;
 use crate::report::text::size;
@@ -16,23 +16,30 @@ pub fn run(world: &World<'_>, wanted: &Deduplicate) -> Result<Exit> {
     // What was shared before a connection broke is shared.
     world.tries().until(|| {
         connections += 1;
-        retried(world, || once(world, wanted, connections > 1))
+        let anew = connections > 1;
+        changing(world, "arch-deduplicate", |archive| {
+            once(world, archive, wanted, anew)
+        })
     })
 }
 
 /// `anew`: a part may have been done before.
-fn once(world: &World<'_>, wanted: &Deduplicate, anew: bool) -> Result<Exit> {
-    let (mut archive, _lock) = open_to_write(world, "arch-deduplicate")?;
+fn once(
+    world: &World<'_>,
+    archive: &mut Archive,
+    wanted: &Deduplicate,
+    anew: bool,
+) -> Result<Exit> {
     let volumes: Vec<VolumeId> = if wanted.volumes.is_empty() {
         let all = archive.head().volumes.iter();
         all.map(|volume| volume.id).collect()
     } else {
         let named = wanted.volumes.iter();
-        let named = named.map(|name| Ok(volume(&archive, name.as_str())?.id));
+        let named = named.map(|name| Ok(volume(archive, name.as_str())?.id));
         named.collect::<Result<_>>()?
     };
     let dry_run = world.common.dry_run;
-    let shared = deduplicate(&mut archive, &volumes, dry_run, world.clock(), world.stop())?;
+    let shared = deduplicate(archive, &volumes, dry_run, world.clock(), world.stop())?;
     if shared.index_full {
         world
             .monitor()

@@ -178,6 +178,20 @@ pub fn retried<T>(world: &World<'_>, mut attempt: impl FnMut() -> Result<T>) -> 
     attempt()
 }
 
+/// The same for one who opens the archive for the change alone. That something was not there any more because another writer has given it away is
+/// a race lost, too.
+pub fn changing<T>(
+    world: &World<'_>,
+    purpose: &str,
+    mut change: impl FnMut(&mut Archive) -> Result<T>,
+) -> Result<T> {
+    retried(world, || {
+        let (mut archive, _lock) = open_to_write(world, purpose)?;
+        let done = change(&mut archive);
+        archive.unless_outrun(done)
+    })
+}
+
 /// The same for one who holds the lock and goes on with what was frozen: the archive is opened again before each further attempt.
 pub fn retried_with<T>(
     world: &World<'_>,
@@ -189,7 +203,8 @@ pub fn retried_with<T>(
         if !std::mem::take(&mut first) {
             *archive = writable(open_archive(world)?)?;
         }
-        attempt(archive)
+        let done = attempt(archive);
+        archive.unless_outrun(done)
     })
 }
 

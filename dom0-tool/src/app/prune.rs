@@ -11,7 +11,7 @@ use nacre_core::retention::{
 use nacre_core::session::Session;
 use nacre_core::session_name::SessionName;
 
-use super::opening::{committed, continued, open_to_write, retried, unanswered};
+use super::opening::{changing, committed, continued, unanswered};
 use super::selection::volumes;
 use super::settings::{Followed, follow};
 use super::status::record::{self, Run};
@@ -35,16 +35,13 @@ struct Row {
 
 /// Forgets sessions, and remembers what the archive has now.
 pub fn run(world: &World<'_>, wanted: &Prune) -> Result<Exit> {
-    retried(world, || once(world, wanted))
-}
-
-fn once(world: &World<'_>, wanted: &Prune) -> Result<Exit> {
-    let (mut archive, _lock) = open_to_write(world, "prune")?;
-    let exit = forget(world, &mut archive, wanted)?;
-    if !world.common.dry_run {
-        record::seen(world, &archive, &Run::default());
-    }
-    Ok(exit)
+    changing(world, "prune", |archive| {
+        let exit = forget(world, archive, wanted)?;
+        if !world.common.dry_run {
+            record::seen(world, archive, &Run::default());
+        }
+        Ok(exit)
+    })
 }
 
 fn forget(world: &World<'_>, archive: &mut Archive, wanted: &Prune) -> Result<Exit> {

@@ -5,19 +5,18 @@ use std::collections::BTreeSet;
 use nacre_core::ids::SessionSeq;
 use nacre_core::session::{Session, Tag};
 
-use super::opening::{committed, open_to_write, retried};
+use super::opening::{changing, committed};
 use super::selection::wish;
 use super::world::World;
-use crate::archive::{Error, Result, Sessions, Wish};
+use crate::archive::{Archive, Error, Result, Sessions, Wish};
 use crate::cli::{Exit, SessionAction, SessionChange, SessionPoint, SessionSelector};
 
 /// Changes what sessions say of themselves; their content is not touched.
 pub fn run(world: &World<'_>, wanted: &SessionChange) -> Result<Exit> {
-    retried(world, || once(world, wanted))
+    changing(world, "session", |archive| once(world, archive, wanted))
 }
 
-fn once(world: &World<'_>, wanted: &SessionChange) -> Result<Exit> {
-    let (mut archive, _lock) = open_to_write(world, "session")?;
+fn once(world: &World<'_>, archive: &mut Archive, wanted: &SessionChange) -> Result<Exit> {
     let sessions = archive.sessions()?;
     let mut chosen = BTreeSet::new();
     for selector in &wanted.sessions {
@@ -41,7 +40,7 @@ fn once(world: &World<'_>, wanted: &SessionChange) -> Result<Exit> {
             .monitor()
             .note("nothing to change: they are so already");
     } else if !world.common.dry_run {
-        committed(world, &mut archive, |archive| {
+        committed(world, archive, |archive| {
             archive.set_sessions(changed.clone(), world.clock())
         })?;
     }

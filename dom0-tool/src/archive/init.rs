@@ -94,6 +94,7 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
         domain_of: Box::new(super::alone),
         keys,
         head: head.clone(),
+        unreadable: BTreeSet::new(),
         old_headers: Vec::new(),
         attempted: None,
         others: Vec::new(),

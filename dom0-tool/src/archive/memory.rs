@@ -101,13 +101,26 @@ impl Memory {
         let Some(anchor) = self.anchor()? else {
             return Ok(());
         };
-        if anchor.pin == *next || self.knew_pin(&anchor.pin)? {
+        if anchor.pin == *next {
             return Ok(());
         }
-        let mut pins = self.dir.read(FORMER_PINS, FORMER_PINS_LIMIT)?;
-        let pins = pins.get_or_insert_default();
-        pins.extend_from_slice(&anchor.pin);
-        Ok(self.dir.replace(FORMER_PINS, pins)?)
+        self.keep_former_pins(&[anchor.pin])
+    }
+
+    /// Keeps the checks of masters that the archive had before, also if they were changed while this machine did not look.
+    pub fn keep_former_pins(&self, former: &[[u8; PIN]]) -> Result<()> {
+        let pins = self.dir.read(FORMER_PINS, FORMER_PINS_LIMIT)?;
+        let known = pins.unwrap_or_default();
+        let mut pins = known.clone();
+        for pin in former {
+            if !pins.chunks_exact(PIN).any(|known| known == pin) {
+                pins.extend_from_slice(pin);
+            }
+        }
+        if pins == known {
+            return Ok(());
+        }
+        Ok(self.dir.replace(FORMER_PINS, &pins)?)
     }
 
     /// What another archive says of this one, unless the user has overruled that.

@@ -16,6 +16,7 @@ mod memory;
 mod nodes;
 mod open;
 mod packs;
+mod race;
 mod rekey;
 mod session_cache;
 mod sessions;
@@ -83,6 +84,8 @@ pub struct Archive {
     sessions: Mutex<Option<Sessions>>,
     /// What the head gives away and is freed by now, behind a barrier.
     freed: BTreeSet<Alias>,
+    /// Epochs behind the head that was opened whose heads could not be read: torn by a power cut, or damaged.
+    unreadable: BTreeSet<Epoch>,
     /// Headers that the one in force has replaced, as far as the store still shows them.
     old_headers: Vec<ObjectName>,
     /// The head that was last to be put, whatever came of it.
@@ -159,12 +162,6 @@ impl Archive {
     /// dom0's memory of it.
     pub fn memory(&self) -> &Memory {
         &self.memory
-    }
-
-    /// Whether the store shows no newer head than the one that was opened.
-    pub fn is_newest(&self) -> Result<bool> {
-        let next = ObjectName::Head(Epoch(self.head.epoch.0 + 1));
-        Ok(self.store.stat(next)?.is_none())
     }
 
     /// The unlocked header.
@@ -315,6 +312,7 @@ impl Archive {
             // Equal bytes would mean that our own put had succeeded and only its answer was lost: a head holds a random nonce.
             return Err(Error::Outrun);
         }
+        self.check_race(head.epoch, HeadHash::of(object))?;
         Ok(self.store.barrier()?)
     }
 

@@ -17,13 +17,13 @@ use nacre_core::tree::RecordTree;
 use super::fetch::Fetcher;
 use super::memory::{Memory, Pin};
 use super::nodes::Nodes;
-use super::{Archive, EntropySource, Error, Result};
-use crate::joints::{StateDir, Store};
+use super::{Archive, EntropySource, Error, Result, Severity};
+use crate::joints::{PutOutcome, StateDir, Store};
 
 /// Header objects that are read at most.
 const MOST_HEADERS: usize = 16;
 /// Old header objects that are removed with one commit.
-const MOST_OLD_HEADERS: usize = 64;
+pub(super) const MOST_OLD_HEADERS: usize = 64;
 const MAX_HEADER_OBJECT: u32 = 64 << 10;
 
 /// Where the key comes from: called with the headers that may be in force.
@@ -47,8 +47,50 @@ pub struct OpenOptions<'a> {
     pub entropy: EntropySource,
 }
 
+/// How often opening begins anew because the store has changed meanwhile.
+const ATTEMPTS: usize = 8;
+
 /// Opens the archive in `store`.
-pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> {
+///
+/// Another writer may replace headers, heads and what they name while this one looks for them. What is wrong then counts only if the store still
+/// shows what it showed after the last attempt.
+pub fn open(store: Arc<dyn Store>, mut options: OpenOptions<'_>) -> Result<Archive> {
+    let mut shown = None;
+    for _ in 1..ATTEMPTS {
+        match open_once(&store, &mut options) {
+            Err(error) if may_pass(&error) => {
+                let now = Some(names(store.as_ref())?);
+                if shown == now {
+                    return Err(error);
+                }
+                shown = now;
+            }
+            other => return other,
+        }
+    }
+    open_once(&store, &mut options)
+}
+
+/// Whether something is wrong with the store that a change under way would explain.
+fn may_pass(error: &Error) -> bool {
+    matches!(error, Error::Stale { .. } | Error::Foreign { .. })
+        || matches!(error, Error::Refused { sentence, .. } if sentence == NO_ARCHIVE)
+        || error.severity() == Severity::Integrity
+}
+
+/// Headers and heads.
+fn names(store: &dyn Store) -> Result<BTreeSet<ObjectName>> {
+    let mut names = BTreeSet::new();
+    for class in [ObjectClass::Header, ObjectClass::Head] {
+        store.list(class, &mut |name, _| {
+            names.insert(name);
+        })?;
+    }
+    Ok(names)
+}
+
+fn open_once(store: &Arc<dyn Store>, options: &mut OpenOptions<'_>) -> Result<Archive> {
+    let store = Arc::clone(store);
     let shown = read_headers(store.as_ref())?;
     let objects = &shown.objects;
     if objects.is_empty() {
@@ -98,8 +140,9 @@ pub fn open(store: Arc<dyn Store>, options: OpenOptions<'_>) -> Result<Archive> 
         head_hash: HeadHash::of(&found.object),
         nodes: Arc::new(nodes),
         memory,
-        entropy: options.entropy,
+        entropy: Arc::clone(&options.entropy),
         highest,
+        unreadable: found.unreadable,
         old_headers: shown.older_than(in_force),
         header,
         sessions: Mutex::default(),
@@ -223,6 +266,9 @@ impl Archive {
         }
         self.check_witness(allow_rollback)?;
         let now = self.anchor();
+        if anchor.is_none_or(|anchor| anchor.pin != now.pin) {
+            self.memory.keep_former_pins(&self.keys.former_pins())?;
+        }
         if anchor != Some(&now) {
             self.memory.remember(&now, object)?;
         }
@@ -369,6 +415,8 @@ struct FoundHead {
     object: Vec<u8>,
     /// The highest epoch of which there is any sign.
     highest: Epoch,
+    /// Epochs behind it whose heads cannot be read.
+    unreadable: BTreeSet<Epoch>,
 }
 
 /// The heads of a store.
@@ -390,12 +438,6 @@ impl Heads<'_> {
         })?;
         let shown = epochs.last().copied().unwrap_or_default();
         let highest = anchor.map_or(shown, |anchor| anchor.epoch.max(shown));
-        if let Some(anchor) = anchor
-            && shown < anchor.epoch
-            && let Some(found) = self.put_again(memory, anchor, shown)?
-        {
-            return Ok(found);
-        }
         let mut newest = epochs.last().map(|epoch| self.read(*epoch));
         if let Some(anchor) = anchor
             && shown == anchor.epoch
@@ -412,10 +454,17 @@ impl Heads<'_> {
         for epoch in epochs.iter().rev() {
             match newest.take().unwrap_or_else(|| self.read(*epoch)) {
                 Ok(Some((head, object))) => {
+                    if let Some(anchor) = anchor.filter(|anchor| *epoch < anchor.epoch)
+                        && let Some(found) = self.lost(memory, anchor, *epoch, &epochs)?
+                    {
+                        return Ok(found);
+                    }
+                    let unreadable = epochs.range(Epoch(epoch.0 + 1)..).copied().collect();
                     return Ok(FoundHead {
                         head,
                         object,
                         highest,
+                        unreadable,
                     });
                 }
                 Ok(None) => {}
@@ -454,6 +503,30 @@ impl Heads<'_> {
             head,
             object,
             highest: anchor.epoch,
+            unreadable: BTreeSet::new(),
+        }))
+    }
+
+    /// The head that this machine wrote or saw last, where an earlier one is the newest that can be read.
+    fn lost(
+        &self,
+        memory: &Memory,
+        anchor: &Anchor,
+        readable: Epoch,
+        epochs: &BTreeSet<Epoch>,
+    ) -> Result<Option<FoundHead>> {
+        let found = if epochs.contains(&anchor.epoch) {
+            self.remembered(memory, anchor)?
+        } else {
+            self.put_again(memory, anchor, readable)?
+        };
+        // What a power cut has torn may lie behind it.
+        let unreadable: BTreeSet<Epoch> =
+            epochs.range(Epoch(anchor.epoch.0 + 1)..).copied().collect();
+        Ok(found.map(|found| FoundHead {
+            highest: unreadable.last().copied().unwrap_or(anchor.epoch),
+            unreadable,
+            ..found
         }))
     }
 
@@ -486,13 +559,19 @@ impl Heads<'_> {
             Err(error) if error.is_damage() => return Ok(None),
             Err(error) => return Err(error),
         }
-        self.store
-            .put_whole(ObjectName::Head(anchor.epoch), &object)?;
+        let name = ObjectName::Head(anchor.epoch);
+        if self.store.put_whole(name, &object)? == PutOutcome::Exists
+            && self.store.get_whole(name, MAX_HEAD)?.as_ref() != Some(&object)
+        {
+            // Another writer has gone on from its predecessor this very moment.
+            return Ok(None);
+        }
         self.store.barrier()?;
         Ok(Some(FoundHead {
             head,
             object,
             highest: anchor.epoch,
+            unreadable: BTreeSet::new(),
         }))
     }
 
@@ -525,6 +604,8 @@ impl Heads<'_> {
     }
 }
 
+const NO_ARCHIVE: &str = "there is no archive at this target";
+
 fn no_archive(known: bool) -> Error {
     if known {
         return Error::Stale {
@@ -533,7 +614,7 @@ fn no_archive(known: bool) -> Error {
         };
     }
     Error::refused(
-        "there is no archive at this target",
+        NO_ARCHIVE,
         "Check `--dest`, or create one with `nacre arch-init`.",
     )
 }

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use nacre_core::head::Head;
 use nacre_core::header::Unlocked;
-use nacre_core::object_name::{Copy, ObjectName};
+use nacre_core::ids::Generation;
+use nacre_core::object_name::{Copy, ObjectClass, ObjectName};
 
 use super::fetch::Fetcher;
 use super::memory::Memory;
 use super::nodes::Nodes;
+use super::open::MOST_OLD_HEADERS;
 use super::{Archive, Error, Result};
 use crate::joints::{Clock, PutOutcome, StateDir};
 
@@ -46,7 +48,7 @@ impl Archive {
         self.put_headers(&names, next.bytes())?;
         // The head names the header, so the header must be there first.
         self.store.barrier()?;
-        self.old_headers.extend(names_of(&self.header));
+        self.old_headers = self.headers_before(next.description().generation)?;
         self.take_over(next);
         let committed = self.begin_small_commit().finish(clock);
         if let Err(Error::Outrun | Error::Refused { .. }) = &committed {
@@ -109,6 +111,18 @@ impl Archive {
             put?;
         }
         Ok(())
+    }
+
+    /// All older headers, also those of changes that were cut short: what opens one of them is to open nothing any more.
+    fn headers_before(&self, next: Generation) -> Result<Vec<ObjectName>> {
+        let mut older = Vec::new();
+        self.store.list(ObjectClass::Header, &mut |name, _| {
+            if matches!(name, ObjectName::Header(generation, _) if generation < next) {
+                older.push(name);
+            }
+        })?;
+        older.truncate(MOST_OLD_HEADERS);
+        Ok(older)
     }
 
     fn put_header(&self, name: ObjectName, object: &[u8]) -> Result<()> {

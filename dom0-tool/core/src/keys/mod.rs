@@ -128,6 +128,13 @@ impl Keyring {
         self.masters().any(|master| same(&self.pin_of(master), pin))
     }
 
+    /// The pins of the masters before the newest.
+    pub fn former_pins(&self) -> Vec<[u8; PIN]> {
+        let newest = self.pin();
+        let all = self.masters().map(|master| self.pin_of(master));
+        all.filter(|pin| *pin != newest).collect()
+    }
+
     fn pin_of(&self, master: &Secret) -> [u8; PIN] {
         let subkey = Label::Pin.subkey(master, self.origin, &[]);
         subkey.first_chunk().copied().unwrap_or_default()
@@ -241,6 +248,11 @@ impl Keys {
     /// Whether a remembered pin is that of any master of this archive, old or new.
     pub fn knows_pin(&self, pin: &[u8; PIN]) -> bool {
         self.keyring.knows_pin(pin)
+    }
+
+    /// The pins of the masters before the newest.
+    pub fn former_pins(&self) -> Vec<[u8; PIN]> {
+        self.keyring.former_pins()
     }
 }
 

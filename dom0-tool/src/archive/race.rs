@@ -1,0 +1,124 @@
+//! Several writers: whether another one was faster (DESIGN 4.4).
+//!
+//! A head is created only if its name is free, but that alone decides nothing: two commits later a head is removed and its name is free again, and whoever
+//! has accepted an older state of the store passes numbers over. So each writer looks round after its own head is there: of two, at least one sees
+//! the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use nacre_core::error::FormatError;
+use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
+use nacre_core::ids::{Epoch, HeadHash};
+use nacre_core::object_name::{ObjectClass, ObjectName};
+use nacre_core::place::TreeKind;
+use nacre_core::tree::RecordTree;
+
+use super::fetch::Fetcher;
+use super::nodes::Nodes;
+use super::{Archive, Error, Result};
+
+/// How often a head that is gone before it was read is looked for again.
+const ATTEMPTS: usize = 8;
+
+impl Archive {
+    /// Whether the store shows no newer head than the one that was opened.
+    pub fn is_newest(&self) -> Result<bool> {
+        Ok(self.heads_behind()?.is_empty())
+    }
+
+    /// What a command ran into while another writer changed the archive is not damage: what it was reading has been given away.
+    pub fn unless_outrun<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Err(error) if error.is_damage() && !self.is_newest()? => Err(Error::Outrun),
+            other => other,
+        }
+    }
+
+    /// Heads behind this one in the store, but those that could not be read when the archive was opened.
+    fn heads_behind(&self) -> Result<BTreeSet<Epoch>> {
+        let mut behind = BTreeSet::new();
+        self.store.list(ObjectClass::Head, &mut |name, _| {
+            if let ObjectName::Head(epoch) = name
+                && epoch > self.head.epoch
+                && !self.unreadable.contains(&epoch)
+            {
+                behind.insert(epoch);
+            }
+        })?;
+        Ok(behind)
+    }
+
+    /// Once a new head is there: if another writer was faster, it is taken away again.
+    pub(super) fn check_race(&self, epoch: Epoch, head: HeadHash) -> Result<()> {
+        match self.has_won(epoch, head)? {
+            Some(true) => Ok(()),
+            Some(false) => {
+                if !self.store.capabilities().append_only {
+                    self.store.delete(&[ObjectName::Head(epoch)])?;
+                    self.store.barrier()?;
+                }
+                Err(Error::Outrun)
+            }
+            None => Err(Error::State(
+                "another writer has changed the archive in the same moment, and it cannot be told whether this change is in it; \
+                 `nacre list` shows that"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// Whether the newest head is this one or descends from it. `None`: that cannot be told, for it is sealed under a master that is not known here, or
+    /// cannot be read.
+    fn has_won(&self, epoch: Epoch, hash: HeadHash) -> Result<Option<bool>> {
+        for _ in 0..ATTEMPTS {
+            let mut others = self.heads_behind()?;
+            others.remove(&epoch);
+            let Some(newest) = others.last().copied() else {
+                return Ok(Some(true));
+            };
+            if newest < epoch {
+                return Ok(Some(false));
+            }
+            let name = ObjectName::Head(newest);
+            // It is gone when there is a newer one by now.
+            let object = match self.store.get_whole(name, MAX_HEAD) {
+                Err(error) if !Error::Store(error.clone()).is_damage() => return Err(error.into()),
+                other => other.ok().flatten(),
+            };
+            let Some(object) = object else {
+                continue;
+            };
+            let head = match self.head_keys().open(newest, &object) {
+                Ok(head) => head,
+                Err(FormatError::OutOfRange(HeadKeys::NO_KEY)) => return Ok(None),
+                Err(_) => continue,
+            };
+            match self.history_of(&head, epoch) {
+                _ if head.previous == hash => return Ok(Some(true)),
+                Err(error) if error.is_damage() => {}
+                found => return Ok(Some(found? == Some(hash))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What another head says of an earlier epoch.
+    fn history_of(&self, head: &Head, epoch: Epoch) -> Result<Option<HeadHash>> {
+        let nodes = Nodes::new(
+            Fetcher::new(Arc::clone(&self.store)),
+            self.keys.opener(),
+            self.keys.digest(),
+            self.format(),
+        );
+        let packs = nodes.packs();
+        packs.advance(head.packs, &head.homes, &BTreeMap::new());
+        let history = RecordTree {
+            tree: TreeKind::Heads,
+            root: head.history,
+        };
+        let record = history.get(&mut &nodes, epoch.0)?;
+        let hash = record.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        Ok(hash.map(HeadHash))
+    }
+}
