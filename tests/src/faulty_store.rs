@@ -97,6 +97,14 @@ impl FaultyStore {
         self
     }
 
+    /// The power never failed here: it was the other end that died. What was open still is.
+    pub fn go_on(&self) {
+        let mut state = self.state();
+        state.crash_at = None;
+        state.crashed = false;
+        state.failures.clear();
+    }
+
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
         self.state().steps

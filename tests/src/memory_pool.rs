@@ -49,6 +49,13 @@ impl MemoryPool {
         }
     }
 
+    /// The same pool, with snapshots numbered from here on: those of two pools are told apart, as those of real ones are.
+    #[must_use]
+    pub fn with_identities_from(self, first: u64) -> Self {
+        self.lock().next = first;
+        self
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,0 +1,60 @@
+//! What random sequences have found once, each at its shortest.
+
+use super::ops::{Op, Trouble, What};
+use super::world::{Counts, World};
+
+/// Gives a command while the other machine gives one before the first one's call of each number. The archive has a few sessions then.
+fn at_every_call(what: What, others: &[What]) -> Counts {
+    let command = |by, what, trouble, salt| Op::Command {
+        by,
+        what,
+        trouble,
+        salt,
+    };
+    let mut world = World::new(0).unwrap();
+    for salt in 0..4 {
+        let sent = world.step(command(0, What::Send, Trouble::Nothing, salt));
+        sent.unwrap();
+    }
+    for before in 0..40 {
+        for (salt, other) in (before..).zip(others) {
+            let trouble = Trouble::Meanwhile(before, *other);
+            let done = world.step(command(usize::from(before % 2 == 0), what, trouble, salt));
+            done.unwrap_or_else(|why| panic!("{other:?} before call {before} of {what:?}: {why}"));
+        }
+    }
+    world.counts
+}
+
+/// Heads that are two commits old are removed: the name that this command wanted was free again after two commits of the other one, its head went
+/// where nobody looks any more, and it said that it was done.
+#[test]
+fn a_head_whose_name_is_free_again_is_no_commit() {
+    let counts = at_every_call(What::Add, &[What::Tidy, What::Send]);
+    assert!(counts["a head came too late"] > 0, "{counts:?}");
+}
+
+/// Headers, heads and packs were listed and were gone when they were read: "the archive that was at this target is gone", or a store that is older
+/// than it was, or damage.
+#[test]
+fn an_archive_that_changes_while_it_is_opened_is_opened_all_the_same() {
+    at_every_call(
+        What::Check,
+        &[What::RotateMaster, What::Tidy, What::ReplaceKey],
+    );
+}
+
+/// What another writer gives away while it is read looked like damage.
+#[test]
+fn what_another_writer_gives_away_meanwhile_is_no_damage() {
+    at_every_call(What::Prune, &[What::Tidy, What::Send]);
+    at_every_call(What::Send, &[What::Tidy, What::Deduplicate]);
+}
+
+/// A head that another one had gone on from before its own writer looked was taken for one that came too late: the header that it names was removed, and
+/// with it the last one.
+#[test]
+fn a_change_of_keys_that_others_go_on_from_at_once_stays() {
+    at_every_call(What::ReplaceKey, &[What::Send, What::Prune]);
+    at_every_call(What::RotateMaster, &[What::Add, What::Tidy]);
+}
