@@ -193,8 +193,8 @@ impl Remembered {
         Ok(())
     }
 
-    /// Not the newest master alone: a change of it may have come from another machine, or been cut short before the anchor. An older
-    /// master than the remembered one is a rollback if this machine knew it once, otherwise another archive.
+    /// Not the newest master alone: a change of it may have come from another machine, or been cut short before the anchor. A header
+    /// without the remembered master is a rollback if this machine once knew any that it has, otherwise another archive.
     fn check_master(&self, keys: &Keys, allow_rollback: bool) -> Result<()> {
         let Some(anchor) = self.anchor else {
             return Ok(());
@@ -202,7 +202,12 @@ impl Remembered {
         if keys.knows_pin(&anchor.pin) {
             return Ok(());
         }
-        if !self.memory.knew_pin(&keys.pin())? {
+        // A change that was cut short before the store was copied has left a header with a master that nobody has seen; it wraps the one before.
+        let mut known = false;
+        for pin in keys.former_pins().iter().chain([&keys.pin()]) {
+            known |= self.memory.knew_pin(pin)?;
+        }
+        if !known {
             return Err(Error::foreign(
                 "its master key is another one",
                 Some(self.id),
