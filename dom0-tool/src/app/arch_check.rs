@@ -38,6 +38,11 @@ pub fn run(world: &World<'_>, beside: &[World<'_>], wanted: &ArchCheck) -> Resul
     let options = options(world, &archive, wanted)?;
     let report = maintain::check(&archive, &options, watch(world))?;
     tell(world, &report);
+    if report.is_damaged() && !archive.is_newest()? {
+        world.monitor().warning(
+            "another writer has changed the archive meanwhile, and what seems lost may have been given away; run the same command again",
+        );
+    }
     Ok(exit(&report))
 }
 

@@ -311,12 +311,14 @@ fn write(
     let (goal, held) = goal(world, step, wanted)?;
     let ids = archive.volume_ids(step.volume);
     let nodes = archive.nodes();
-    let report: RestoreReport = match held {
+    let report = match held {
         Some(held) => {
-            restore_difference(&nodes, &ids, &held, version, goal.as_ref(), options, watch)?
+            restore_difference(&nodes, &ids, &held, version, goal.as_ref(), options, watch)
         }
-        None => restore::restore(&nodes, &ids, version, goal.as_ref(), options, watch)?,
+        None => restore::restore(&nodes, &ids, version, goal.as_ref(), options, watch),
     };
+    let is_damaged = |report: &RestoreReport| !report.damage.is_empty();
+    let report = archive.unless_given_away(report, is_damaged)?;
     if report.damage.is_empty() || wanted.skip_corrupt {
         goal.finish()?;
     }

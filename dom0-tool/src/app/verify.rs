@@ -107,6 +107,7 @@ fn one(
     let ids = archive.volume_ids(volume);
     let result = restore::verify(&archive.nodes(), &ids, version, options, watch);
     let result = result.map_err(|error| world.ended(error));
+    let result = archive.unless_given_away(result, |report| !report.damage.is_empty());
     if let Ok(report) = &result {
         let whole = report.damage.is_empty();
         remember(world, archive, sessions, volume.id, version, whole);
@@ -117,7 +118,7 @@ fn one(
             let lost = format!("{} lost", text::size(report.damage.bytes()));
             (Outcome::Partly(lost), Exit::Integrity, Some(report.damage))
         }
-        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(error @ (Error::Interrupted | Error::Outrun)) => return Err(error),
         Err(error) => {
             world.monitor().error(&sentence(&error));
             (Outcome::Failed(error.to_string()), exit_of(&error), None)

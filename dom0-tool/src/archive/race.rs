@@ -35,6 +35,18 @@ impl Archive {
         }
     }
 
+    /// The same for a reader, which takes no lock and may go on after damage that `is_damaged` finds in what it returns.
+    pub fn unless_given_away<T>(
+        &self,
+        result: Result<T>,
+        is_damaged: impl Fn(&T) -> bool,
+    ) -> Result<T> {
+        match self.unless_outrun(result)? {
+            found if is_damaged(&found) && !self.is_newest()? => Err(Error::Outrun),
+            found => Ok(found),
+        }
+    }
+
     /// Heads behind this one in the store, but those that could not be read when the archive was opened.
     fn heads_behind(&self) -> Result<BTreeSet<Epoch>> {
         let mut behind = BTreeSet::new();

@@ -55,10 +55,24 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// Starts `send --json`, halts it once it reads the volume and `ready` holds, does something else, and lets it go on to its end.
+/// Halts a `send` once it reads the volume and `ready` holds, does something else, and lets it go on to its end.
 fn halted(desk: &Desk, ready: impl Fn() -> bool, meanwhile: impl FnOnce()) -> Ended {
-    let mut command = desk.nacre(&["send", "--json", &desk.import("v", "image")]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let import = desk.import("v", "image");
+    halted_in(desk, &["send", &import], ready, meanwhile)
+}
+
+/// The same for another command, which is halted once it is at a volume.
+fn halted_in(
+    desk: &Desk,
+    arguments: &[&str],
+    ready: impl Fn() -> bool,
+    meanwhile: impl FnOnce(),
+) -> Ended {
+    let mut command = desk.nacre(arguments);
+    command
+        .arg("--json")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.stdin(Stdio::null()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut said = String::new();
@@ -148,6 +162,38 @@ fn what_a_cleaner_takes_from_a_running_send_is_sent_again() {
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("trying again"), "{ended:?}");
     assert_whole(&desk);
+}
+
+/// A reader takes no lock and asks for what the head named that it began with. What has been given away since is gone, which looked like damage.
+#[test]
+fn what_is_deleted_while_it_is_read_is_no_damage() {
+    for reading in ["verify", "receive"] {
+        let desk = desk(140);
+        desk.done(&["send", &desk.import("v", "image")]);
+        let to = desk.path("came");
+        let save = format!("--save-to={}", to.display());
+        let arguments: &[&str] = match reading {
+            "verify" => &["verify", "v"],
+            _ => &["receive", "v", &save],
+        };
+        let ended = halted_in(
+            &desk,
+            arguments,
+            || true,
+            || {
+                done_elsewhere(&desk, "second", &["delete", "v", "--force"]);
+                assert!(packs(&desk).iter().all(|(_, size)| *size < 1 << 20));
+            },
+        );
+        assert_eq!(ended.code, 1, "{reading}: {ended:?}");
+        let said = format!("{}{}", ended.out, ended.err);
+        assert!(
+            said.contains("another writer has changed the archive meanwhile"),
+            "{reading}: {ended:?}"
+        );
+        assert!(!said.contains("arch-check"), "{reading}: {ended:?}");
+        assert!(!to.exists(), "{reading}");
+    }
 }
 
 #[test]
