@@ -119,7 +119,7 @@ fn open_once(store: &Arc<dyn Store>, options: &mut OpenOptions<'_>) -> Result<Ar
         allow_rollback: options.allow_rollback,
     }
     .newest(&remembered.memory, remembered.anchor.as_ref())?;
-    let header = in_force(opened, &candidates, &found.head, options.allow_rollback)?;
+    let header = in_force(opened, &candidates, &found, options.allow_rollback)?;
     let keys = header.keys();
     let remembered = if header.description().archive == id {
         remembered
@@ -225,14 +225,22 @@ impl Remembered {
 fn in_force(
     opened: Unlocked,
     candidates: &Candidates,
-    head: &Head,
+    found: &FoundHead,
     allow_rollback: bool,
 ) -> Result<Unlocked> {
-    let named = (head.header_generation, head.header_hash);
-    if opened.description().generation < named.0
+    let named = (found.head.header_generation, found.head.header_hash);
+    let own = opened.description().generation;
+    let mut others = candidates.headers();
+    if own > named.0
+        && !found.unreadable.is_empty()
+        && others.any(|header| header.description().generation > own)
         && !allow_rollback
-        && candidates.named(named.0, named.1, &opened).is_some()
     {
+        // This header is of a change that was cut short. There is a newer one, and a head that cannot be read: probably it is sealed under the
+        // master of that one, and names it.
+        return Err(removed_key());
+    }
+    if own < named.0 && !allow_rollback && candidates.named(named.0, named.1, &opened).is_some() {
         // Older headers lie about while a change of keys is under way, and for ever where nothing is deleted. The master that they wrap is
         // the same, but whoever changed the keys did not want it to be found by this one.
         return Err(removed_key());

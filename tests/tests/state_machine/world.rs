@@ -431,6 +431,8 @@ impl World {
         // Rather often everything is lost that may be, or nothing.
         let seed = if salt % 5 < 2 { salt % 5 } else { salt };
         self.store = FaultyStore::on(self.store.crash(seed));
+        // The header of a change that was cut short may have gone, with whatever key it opened to.
+        self.tried.0.clear();
         self.tip = self.newest()?;
         if !self.history.descends(self.tip, durable) {
             return Err("a head that a barrier had made durable is lost".to_owned());
