@@ -80,7 +80,9 @@ fn told(case: &Case, ended: &Ended, struck: Option<&str>) -> Result<(), String> 
     };
     // The wrapped key in an altered header looks like that of another archive.
     let no_key = struck.contains(" header/") && ended.err.contains("does not open this archive");
-    let fits = case.attack.codes.contains(&ended.code) || ended.code == 1 && no_key;
+    // What was under way for a copy is answered behind the error, and nobody waits for that.
+    let crossed = struck.starts_with("PutCopy") && matches!(ended.code, 1 | 3);
+    let fits = case.attack.codes.contains(&ended.code) || ended.code == 1 && no_key || crossed;
     check(fits, "a wrong exit code")?;
     let errors: Vec<&str> = ended
         .err
