@@ -44,8 +44,7 @@ impl Archive {
 
     /// Puts a new header in force, which was made from this archive's.
     pub fn replace_header(&mut self, next: Unlocked, clock: &dyn Clock) -> Result<HeaderChange> {
-        let names = names_of(&next);
-        self.put_headers(&names, next.bytes())?;
+        let own = self.put_headers(&names_of(&next), next.bytes())?;
         // The head names the header, so the header must be there first.
         self.store.barrier()?;
         self.old_headers = self.headers_before(next.description().generation)?;
@@ -53,7 +52,7 @@ impl Archive {
         let committed = self.begin_small_commit().finish(clock);
         if let Err(Error::Outrun | Error::Refused { .. }) = &committed {
             // Another writer was faster, so this header never comes into force; a key that he removed must not open it.
-            drop(self.store.delete(&names));
+            drop(self.store.delete(&own));
         }
         committed?;
         Ok(HeaderChange {
@@ -101,16 +100,21 @@ impl Archive {
         self.header = next;
     }
 
-    fn put_headers(&self, names: &[ObjectName; 2], object: &[u8]) -> Result<()> {
-        for (done, name) in names.iter().enumerate() {
+    /// Puts both copies. Returns those that are ours beyond doubt: who removes the same key at the same moment makes the same header, and if he is
+    /// faster it is in force.
+    fn put_headers(&self, names: &[ObjectName; 2], object: &[u8]) -> Result<Vec<ObjectName>> {
+        let mut own = Vec::new();
+        for name in names {
             let put = self.put_header(*name, object);
-            if let (Err(Error::Outrun), Some(own)) = (&put, names.get(..done)) {
+            if matches!(put, Err(Error::Outrun)) {
                 // It will never be in force: no key in it may open the archive.
-                drop(self.store.delete(own));
+                drop(self.store.delete(&own));
             }
-            put?;
+            if put? == PutOutcome::Created {
+                own.push(*name);
+            }
         }
-        Ok(())
+        Ok(own)
     }
 
     /// All older headers, also those of changes that were cut short: what opens one of them is to open nothing any more.
@@ -125,14 +129,15 @@ impl Archive {
         Ok(older)
     }
 
-    fn put_header(&self, name: ObjectName, object: &[u8]) -> Result<()> {
-        if self.store.put_whole(name, object)? == PutOutcome::Created {
-            return Ok(());
+    fn put_header(&self, name: ObjectName, object: &[u8]) -> Result<PutOutcome> {
+        let put = self.store.put_whole(name, object)?;
+        if put == PutOutcome::Created {
+            return Ok(put);
         }
-        // Equal bytes: our own put had succeeded and only its answer was lost. A header holds random salts and nonces.
+        // Equal bytes: our own put had succeeded and only its answer was lost, or another one has made the same change.
         let limit = u32::try_from(nacre_core::header::MAX_HEADER).unwrap_or(u32::MAX);
         if self.store.get_whole(name, limit)?.as_deref() == Some(object) {
-            return Ok(());
+            return Ok(put);
         }
         // Another change of keys was first, is under way, or was cut short this very moment.
         Err(Error::Outrun)

@@ -58,3 +58,21 @@ fn a_change_of_keys_that_others_go_on_from_at_once_stays() {
     at_every_call(What::ReplaceKey, &[What::Send, What::Prune]);
     at_every_call(What::RotateMaster, &[What::Add, What::Tidy]);
 }
+
+/// Who removes the same key at the same moment makes the same header to the last byte. The slower one took the header that was in force by then for its
+/// own, which had come too late, and removed it: no key opened the archive any more.
+#[test]
+fn two_machines_that_remove_the_same_key_at_once_lock_nobody_out() {
+    for before in 0..20 {
+        for salt in 0..6 {
+            let mut world = World::new(0).unwrap();
+            let done = world.step(Op::Command {
+                by: 0,
+                what: What::RemoveKey,
+                trouble: Trouble::Meanwhile(before, What::RemoveKey),
+                salt,
+            });
+            done.unwrap_or_else(|why| panic!("before call {before}, salt {salt}: {why}"));
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nacre::archive::{Archive, Error, Severity};
 use nacre::joints::Store;
 use nacre_core::ids::HeadHash;
+use nacre_core::object_name::ObjectName;
 use nacre_tests::recount;
 
 use super::gate::{Gate, Put};
@@ -13,7 +14,7 @@ use super::machine::KEYS;
 use super::model::{Change, Known, State, Volumes};
 use super::ops::{Trouble, What};
 use super::read::read;
-use super::world::{Ended, Verdict, World, outcome};
+use super::world::{Ended, Tried, Verdict, World, outcome};
 
 fn told(error: &Error) -> String {
     format!("{error} {}", error.remedy())
@@ -208,7 +209,11 @@ impl World {
     /// The keys that the newest head says open the archive do, and those that were removed do not.
     fn try_keys(&mut self) -> Verdict {
         let state = self.history.state(self.tip);
-        if self.tried == (state.keys.clone(), self.limbo.clone()) {
+        let objects = self.store.live().objects().into_iter();
+        let headers = objects.filter(|(name, _)| matches!(name, ObjectName::Header(..)));
+        let headers = headers.map(|(_, bytes)| bytes.to_vec()).collect();
+        let now: Tried = (state.keys.clone(), self.limbo.clone(), headers);
+        if self.tried == now {
             return Ok(());
         }
         let mut openers = BTreeSet::new();
@@ -233,7 +238,7 @@ impl World {
                 state.keys
             ));
         }
-        self.tried = (state.keys.clone(), self.limbo.clone());
+        self.tried = now;
         self.openers = openers.into_iter().collect();
         Ok(())
     }

@@ -27,6 +27,9 @@ const VOLUMES: [[&str; 3]; 2] = [["a", "b", "c"], ["b", "c", "d"]];
 /// Copies of the store that lie about.
 const COPIES: usize = 3;
 
+/// The keys of the newest head, those of changes that were cut short, and the headers: a header of such a change may go with any commit.
+pub type Tried = (BTreeSet<u8>, BTreeSet<u8>, Vec<Vec<u8>>);
+
 type Copied = (MemoryStore, BTreeSet<u8>, Vec<BTreeSet<u8>>);
 
 pub struct World {
@@ -49,7 +52,7 @@ pub struct World {
     pub clock: Arc<SimulatedClock>,
     /// Keys that open the archive, and for which state that was tried.
     pub openers: Vec<u8>,
-    pub tried: (BTreeSet<u8>, BTreeSet<u8>),
+    pub tried: Tried,
     pub tape: Tape,
     commands: usize,
     /// What every command is and wants, by its number.
@@ -93,7 +96,7 @@ impl World {
             cut_short: Vec::new(),
             clock,
             openers: vec![0],
-            tried: (BTreeSet::new(), BTreeSet::new()),
+            tried: Tried::default(),
             tape: Tape::default(),
             commands: 0,
             running: BTreeMap::new(),
@@ -197,7 +200,6 @@ impl World {
     fn show(&mut self, store: MemoryStore, at: usize) {
         self.store = FaultyStore::on(store);
         (_, self.limbo, self.cut_short) = self.copies[at].clone();
-        self.tried.0.clear();
     }
 
     /// A lying disk loses the newest head; the machine that knows it puts it there again.
@@ -431,8 +433,6 @@ impl World {
         // Rather often everything is lost that may be, or nothing.
         let seed = if salt % 5 < 2 { salt % 5 } else { salt };
         self.store = FaultyStore::on(self.store.crash(seed));
-        // The header of a change that was cut short may have gone, with whatever key it opened to.
-        self.tried.0.clear();
         self.tip = self.newest()?;
         if !self.history.descends(self.tip, durable) {
             return Err("a head that a barrier had made durable is lost".to_owned());
