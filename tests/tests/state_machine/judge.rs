@@ -211,7 +211,7 @@ impl World {
         let state = self.history.state(self.tip);
         let objects = self.store.live().objects().into_iter();
         let headers = objects.filter(|(name, _)| matches!(name, ObjectName::Header(..)));
-        let headers = headers.map(|(_, bytes)| bytes.to_vec()).collect();
+        let headers = headers.map(|(_, bytes)| bytes).collect();
         let now: Tried = (state.keys.clone(), self.limbo.clone(), headers);
         if self.tried == now {
             return Ok(());
