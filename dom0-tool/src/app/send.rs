@@ -8,7 +8,7 @@ use super::autoprune;
 use super::domains;
 use super::end::sentence;
 use super::freezing::{Origin, Plan, Taken, Volumes};
-use super::opening::{open_to_write, reopen, retried_with, unanswered};
+use super::opening::{continued, open_to_write, retried_with, unanswered};
 use super::status::record::{self, Run};
 use super::storages;
 use super::world::World;
@@ -136,23 +136,14 @@ pub fn store(
         monitor: world.monitor(),
         stop: world.stop(),
     };
-    let mut tries = world.tries();
-    loop {
-        let before = archive.head().epoch;
-        let error = match backup::send(archive, volumes, &options, &around) {
-            Err(error) => error,
-            sent => return sent,
-        };
-        if archive.head().epoch > before {
-            tries.progressed();
-        }
-        tries.wait(error)?;
-        // What was committed is in the archive, as an unfinished session; the same snapshots are compared with it.
-        reopen(world, archive)?;
+    // What was committed before a connection broke is in the archive, as an unfinished session; the same snapshots are compared with it.
+    continued(world, archive, |archive| {
+        let sent = backup::send(archive, volumes, &options, &around);
         // Over a link that breaks often, only what is committed soon is not sent again.
         options.checkpoint_bytes = BROKEN_BYTES;
         options.checkpoint_time = BROKEN_TIME;
-    }
+        sent
+    })
 }
 
 /// The tags that were wished for; those that are to be asked for are asked for.

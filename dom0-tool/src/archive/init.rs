@@ -14,7 +14,6 @@ use nacre_core::ids::{ArchiveId, HeadHash, OriginId};
 use nacre_core::node::ChunkFormat;
 use nacre_core::object_name::{Copy, ObjectClass, ObjectName};
 
-use super::fetch::Fetcher;
 use super::memory::Memory;
 use super::nodes::Nodes;
 use super::open::MemoryOf;
@@ -75,12 +74,7 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
         .seal(&head, entropy)
         .ok_or_else(Error::internal)?;
     let memory = Memory::new((options.memory)(head.archive)?);
-    let nodes = Nodes::new(
-        Fetcher::new(Arc::clone(&store)),
-        keys.opener(),
-        keys.digest(),
-        options.format,
-    );
+    let nodes = Nodes::new(&store, &keys, options.format);
     let mut archive = Archive {
         store,
         head_hash: HeadHash::of(&object),

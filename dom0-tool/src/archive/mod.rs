@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nacre_core::entropy::{Entropy, draw};
 use nacre_core::freshness::Anchor;
 use nacre_core::hash::ChunkIdKey;
-use nacre_core::head::{Compression, Head, HeadKeys};
+use nacre_core::head::{Compression, Head, HeadKeys, MAX_HEAD};
 use nacre_core::header::Unlocked;
 use nacre_core::ids::{Alias, ArchiveId, DomainId, Epoch, HeadHash, SessionSeq};
 use nacre_core::keys::Keys;
@@ -55,12 +55,13 @@ pub use memory::{Memory, Pin, parse_id};
 pub use nodes::{Nodes, SealedItem};
 pub use open::{MemoryOf, OpenOptions, Unlock, header_error, open};
 pub use packs::Located;
+use race::put_unless_taken;
 pub use rekey::{HeaderChange, OldHeaders};
 pub use sessions::{LostRecords, Sessions, Wish};
 pub use tasks::Task;
 pub use verified::VerifiedVersions;
 
-use crate::joints::{PutOutcome, Store};
+use crate::joints::Store;
 
 /// Makes the randomness of one thread.
 pub type EntropySource = Arc<dyn Fn() -> Box<dyn Entropy> + Send + Sync>;
@@ -302,14 +303,8 @@ impl Archive {
     fn put_head(&mut self, head: &Head, object: &[u8]) -> Result<()> {
         self.attempted = Some(HeadHash::of(object));
         let name = ObjectName::Head(head.epoch);
-        if self.store.put_whole(name, object)? == PutOutcome::Exists
-            && self
-                .store
-                .get_whole(name, nacre_core::head::MAX_HEAD)?
-                .as_deref()
-                != Some(object)
-        {
-            // Equal bytes would mean that our own put had succeeded and only its answer was lost: a head holds a random nonce.
+        // A head holds a random nonce: nobody else makes the same.
+        if put_unless_taken(self.store.as_ref(), name, object, MAX_HEAD)?.is_none() {
             return Err(Error::Outrun);
         }
         self.check_race(head.epoch, HeadHash::of(object))?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use nacre_core::error::FormatError;
 use nacre_core::hash::DigestKey;
 use nacre_core::ids::Alias;
+use nacre_core::keys::Keys;
 use nacre_core::node::{ChunkEntry, ChunkFormat, Node, RecordEntry, record_digest};
 use nacre_core::object_name::ObjectName;
 use nacre_core::pack::PackRecord;
@@ -16,6 +17,7 @@ use nacre_core::tree::{NodeSource, RecordTree};
 use super::fetch::{Fetcher, Wanted};
 use super::packs::{Located, PackTable};
 use super::{Error, Result};
+use crate::joints::Store;
 
 /// The index of an opened archive, as a source of nodes.
 pub struct Nodes {
@@ -86,16 +88,11 @@ impl SealedItem {
 
 impl Nodes {
     /// An index that knows no packs yet.
-    pub fn new(
-        fetcher: Fetcher,
-        opener: Arc<Opener>,
-        digests: DigestKey,
-        format: ChunkFormat,
-    ) -> Self {
+    pub fn new(store: &Arc<dyn Store>, keys: &Keys, format: ChunkFormat) -> Self {
         Self {
-            fetcher,
-            opener,
-            digests,
+            fetcher: Fetcher::new(Arc::clone(store)),
+            opener: keys.opener(),
+            digests: keys.digest(),
             format,
             packs: PackTable::default(),
             stand_ins: RwLock::default(),

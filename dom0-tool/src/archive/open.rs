@@ -1,6 +1,6 @@
 //! Opening an archive: headers, unlock, the newest head, freshness (DESIGN 4.4).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use nacre_core::error::FormatError;
@@ -14,16 +14,16 @@ use nacre_core::pack::{PackRecord, PackState};
 use nacre_core::place::TreeKind;
 use nacre_core::tree::RecordTree;
 
-use super::fetch::Fetcher;
 use super::memory::{Memory, Pin};
 use super::nodes::Nodes;
+use super::race::put_unless_taken;
 use super::{Archive, EntropySource, Error, Result, Severity};
-use crate::joints::{PutOutcome, StateDir, Store};
+use crate::joints::{StateDir, Store};
 
 /// Header objects that are read at most.
 const MOST_HEADERS: usize = 16;
 /// Old header objects that are removed with one commit.
-pub(super) const MOST_OLD_HEADERS: usize = 64;
+const MOST_OLD_HEADERS: usize = 64;
 const MAX_HEADER_OBJECT: u32 = 64 << 10;
 
 /// Where the key comes from: called with the headers that may be in force.
@@ -59,7 +59,10 @@ pub fn open(store: Arc<dyn Store>, mut options: OpenOptions<'_>) -> Result<Archi
     for _ in 1..ATTEMPTS {
         match open_once(&store, &mut options) {
             Err(error) if may_pass(&error) => {
-                let now = Some(names(store.as_ref())?);
+                let now = Some(names(
+                    store.as_ref(),
+                    &[ObjectClass::Header, ObjectClass::Head],
+                )?);
                 if shown == now {
                     return Err(error);
                 }
@@ -78,11 +81,11 @@ fn may_pass(error: &Error) -> bool {
         || error.severity() == Severity::Integrity
 }
 
-/// Headers and heads.
-fn names(store: &dyn Store) -> Result<BTreeSet<ObjectName>> {
+/// What the store shows of some classes.
+pub(super) fn names(store: &dyn Store, classes: &[ObjectClass]) -> Result<BTreeSet<ObjectName>> {
     let mut names = BTreeSet::new();
-    for class in [ObjectClass::Header, ObjectClass::Head] {
-        store.list(class, &mut |name, _| {
+    for class in classes {
+        store.list(*class, &mut |name, _| {
             names.insert(name);
         })?;
     }
@@ -106,12 +109,7 @@ fn open_once(store: &Arc<dyn Store>, options: &mut OpenOptions<'_>) -> Result<Ar
     let opened = opened.above(shown.taken);
     let keys = opened.keys();
     remembered.check_master(&keys, options.allow_rollback)?;
-    let nodes = Nodes::new(
-        Fetcher::new(Arc::clone(&store)),
-        keys.opener(),
-        keys.digest(),
-        opened.description().format,
-    );
+    let nodes = Nodes::new(&store, &keys, opened.description().format);
     let found = Heads {
         store: store.as_ref(),
         keys: &keys.head_keys(),
@@ -268,9 +266,7 @@ impl Archive {
         }
         // What was looked up for a head that was not put again must not be believed.
         self.nodes.packs().clear();
-        self.nodes
-            .packs()
-            .advance(head.packs, &head.homes, &BTreeMap::new());
+        self.nodes.packs().show(head);
         if let Some(home) = head.homes.last() {
             self.nodes.fetcher().load_tail(home.name, home.size);
         }
@@ -323,16 +319,23 @@ impl Archive {
 
     /// The hash that the history holds for an earlier epoch.
     pub(super) fn head_of(&self, epoch: Epoch) -> Result<Option<HeadHash>> {
-        let history = RecordTree {
-            tree: TreeKind::Heads,
-            root: self.head.history,
-        };
-        let mut source: &Nodes = &self.nodes;
-        let record = history.get(&mut source, epoch.0)?;
-        Ok(record
-            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-            .map(HeadHash))
+        head_in_history(&self.nodes, &self.head, epoch)
     }
+}
+
+/// The hash that the history of a head holds for an earlier epoch.
+pub(super) fn head_in_history(
+    mut nodes: &Nodes,
+    head: &Head,
+    epoch: Epoch,
+) -> Result<Option<HeadHash>> {
+    let history = RecordTree {
+        tree: TreeKind::Heads,
+        root: head.history,
+    };
+    let record = history.get(&mut nodes, epoch.0)?;
+    let hash = record.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    Ok(hash.map(HeadHash))
 }
 
 /// The headers of a store.
@@ -346,19 +349,24 @@ struct ShownHeaders {
 impl ShownHeaders {
     /// Copies of headers that a change of keys left behind.
     fn older_than(&self, generation: Generation) -> Vec<ObjectName> {
-        let is_older =
-            |name: &&ObjectName| matches!(name, ObjectName::Header(own, _) if *own < generation);
-        let older = self.names.iter().filter(is_older).copied();
-        older.take(MOST_OLD_HEADERS).collect()
+        older_headers(&self.names, generation)
     }
+}
+
+/// Of these names those of headers before a generation.
+pub(super) fn older_headers(
+    names: &BTreeSet<ObjectName>,
+    generation: Generation,
+) -> Vec<ObjectName> {
+    let is_older =
+        |name: &&ObjectName| matches!(name, ObjectName::Header(own, _) if *own < generation);
+    let older = names.iter().filter(is_older).copied();
+    older.take(MOST_OLD_HEADERS).collect()
 }
 
 /// All copies of all headers. One that cannot be read is left out: the others may do.
 fn read_headers(store: &dyn Store) -> Result<ShownHeaders> {
-    let mut names = BTreeSet::new();
-    store.list(ObjectClass::Header, &mut |name, _| {
-        names.insert(name);
-    })?;
+    let names = names(store, &[ObjectClass::Header])?;
     let mut objects = Vec::new();
     let mut last = None;
     // The newest first, and not more of them than a store that plays with us may make us read.
@@ -573,9 +581,7 @@ impl Heads<'_> {
             Err(error) => return Err(error),
         }
         let name = ObjectName::Head(anchor.epoch);
-        if self.store.put_whole(name, &object)? == PutOutcome::Exists
-            && self.store.get_whole(name, MAX_HEAD)?.as_ref() != Some(&object)
-        {
+        if put_unless_taken(self.store, name, &object, MAX_HEAD)?.is_none() {
             // Another writer has gone on from its predecessor this very moment.
             return Ok(None);
         }
@@ -597,9 +603,7 @@ impl Heads<'_> {
                 return Ok(false);
             }
         }
-        self.nodes
-            .packs()
-            .advance(head.packs, &head.homes, &BTreeMap::new());
+        self.nodes.packs().show(head);
         let packs = RecordTree {
             tree: TreeKind::Packs,
             root: head.packs,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use nacre_core::head::Home;
+use nacre_core::head::{Head, Home};
 use nacre_core::ids::{Alias, KeyGeneration, PackName};
 use nacre_core::pack::PackRecord;
 use nacre_core::place::{Place, Root};
@@ -68,6 +68,11 @@ impl PackTable {
         for (alias, record) in changed {
             state.records.insert(*alias, record.clone().map(Arc::new));
         }
+    }
+
+    /// Takes over what a head says that was found, not made here.
+    pub fn show(&self, head: &Head) {
+        self.advance(head.packs, &head.homes, &BTreeMap::new());
     }
 
     /// Forgets every record: another head was opened.

@@ -4,19 +4,17 @@
 //! has accepted an older state of the store passes numbers over. So each writer looks round after its own head is there: of two, at least one sees
 //! the other.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use nacre_core::error::FormatError;
 use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
 use nacre_core::ids::{Epoch, HeadHash};
 use nacre_core::object_name::{ObjectClass, ObjectName};
-use nacre_core::place::TreeKind;
-use nacre_core::tree::RecordTree;
 
-use super::fetch::Fetcher;
 use super::nodes::Nodes;
+use super::open::{head_in_history, names};
 use super::{Archive, Error, Result};
+use crate::joints::{PutOutcome, Store};
 
 /// How often a head that is gone before it was read is looked for again.
 const ATTEMPTS: usize = 8;
@@ -49,16 +47,14 @@ impl Archive {
 
     /// Heads behind this one in the store, but those that could not be read when the archive was opened.
     fn heads_behind(&self) -> Result<BTreeSet<Epoch>> {
-        let mut behind = BTreeSet::new();
-        self.store.list(ObjectClass::Head, &mut |name, _| {
-            if let ObjectName::Head(epoch) = name
-                && epoch > self.head.epoch
-                && !self.unreadable.contains(&epoch)
-            {
-                behind.insert(epoch);
-            }
-        })?;
-        Ok(behind)
+        let names = names(self.store.as_ref(), &[ObjectClass::Head])?.into_iter();
+        let epochs = names.filter_map(|name| match name {
+            ObjectName::Head(epoch) => Some(epoch),
+            _ => None,
+        });
+        let is_behind =
+            |epoch: &Epoch| *epoch > self.head.epoch && !self.unreadable.contains(epoch);
+        Ok(epochs.filter(is_behind).collect())
     }
 
     /// Once a new head is there: if another writer was faster, it is taken away again.
@@ -117,20 +113,22 @@ impl Archive {
 
     /// What another head says of an earlier epoch.
     fn history_of(&self, head: &Head, epoch: Epoch) -> Result<Option<HeadHash>> {
-        let nodes = Nodes::new(
-            Fetcher::new(Arc::clone(&self.store)),
-            self.keys.opener(),
-            self.keys.digest(),
-            self.format(),
-        );
-        let packs = nodes.packs();
-        packs.advance(head.packs, &head.homes, &BTreeMap::new());
-        let history = RecordTree {
-            tree: TreeKind::Heads,
-            root: head.history,
-        };
-        let record = history.get(&mut &nodes, epoch.0)?;
-        let hash = record.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        Ok(hash.map(HeadHash))
+        let nodes = Nodes::new(&self.store, &self.keys, self.format());
+        nodes.packs().show(head);
+        head_in_history(&nodes, head, epoch)
     }
+}
+
+/// Creates an object. `None`: another one has its name. `Exists`: this very one was there: our own put had succeeded and only its answer was lost, or
+/// somebody else has made the same.
+pub(super) fn put_unless_taken(
+    store: &dyn Store,
+    name: ObjectName,
+    object: &[u8],
+    limit: u32,
+) -> Result<Option<PutOutcome>> {
+    let put = store.put_whole(name, object)?;
+    let is_there =
+        put == PutOutcome::Created || store.get_whole(name, limit)?.as_deref() == Some(object);
+    Ok(is_there.then_some(put))
 }

@@ -11,10 +11,10 @@ use nacre_core::header::Unlocked;
 use nacre_core::ids::Generation;
 use nacre_core::object_name::{Copy, ObjectClass, ObjectName};
 
-use super::fetch::Fetcher;
 use super::memory::Memory;
 use super::nodes::Nodes;
-use super::open::MOST_OLD_HEADERS;
+use super::open::{names, older_headers};
+use super::race::put_unless_taken;
 use super::{Archive, Error, Result};
 use crate::joints::{Clock, PutOutcome, StateDir};
 
@@ -86,16 +86,8 @@ impl Archive {
     /// From here on everything is sealed with the new header's keys.
     fn take_over(&mut self, next: Unlocked) {
         self.keys = next.keys();
-        let nodes = Nodes::new(
-            Fetcher::new(Arc::clone(&self.store)),
-            self.keys.opener(),
-            self.keys.digest(),
-            next.description().format,
-        );
-        let none = std::collections::BTreeMap::new();
-        nodes
-            .packs()
-            .advance(self.head.packs, &self.head.homes, &none);
+        let nodes = Nodes::new(&self.store, &self.keys, next.description().format);
+        nodes.packs().show(&self.head);
         self.nodes = Arc::new(nodes);
         self.header = next;
     }
@@ -119,28 +111,14 @@ impl Archive {
 
     /// All older headers, also those of changes that were cut short: what opens one of them is to open nothing any more.
     fn headers_before(&self, next: Generation) -> Result<Vec<ObjectName>> {
-        let mut older = Vec::new();
-        self.store.list(ObjectClass::Header, &mut |name, _| {
-            if matches!(name, ObjectName::Header(generation, _) if generation < next) {
-                older.push(name);
-            }
-        })?;
-        older.truncate(MOST_OLD_HEADERS);
-        Ok(older)
+        let shown = names(self.store.as_ref(), &[ObjectClass::Header])?;
+        Ok(older_headers(&shown, next))
     }
 
     fn put_header(&self, name: ObjectName, object: &[u8]) -> Result<PutOutcome> {
-        let put = self.store.put_whole(name, object)?;
-        if put == PutOutcome::Created {
-            return Ok(put);
-        }
-        // Equal bytes: our own put had succeeded and only its answer was lost, or another one has made the same change.
         let limit = u32::try_from(nacre_core::header::MAX_HEADER).unwrap_or(u32::MAX);
-        if self.store.get_whole(name, limit)?.as_deref() == Some(object) {
-            return Ok(put);
-        }
-        // Another change of keys was first, is under way, or was cut short this very moment.
-        Err(Error::Outrun)
+        // Where the name is taken, another change of keys was first, is under way, or was cut short this very moment.
+        put_unless_taken(self.store.as_ref(), name, object, limit)?.ok_or(Error::Outrun)
     }
 
     /// Removes headers that the one in force has replaced. The barrier makes sure that they do not come back with a power cut.
