@@ -173,3 +173,20 @@ pub fn ended(output: &Output) -> Ended {
 fn link(program: &Path, name: &Path) -> io::Result<()> {
     fs::hard_link(program, name).or_else(|_| fs::copy(program, name).map(|_| ()))
 }
+
+/// Copies a folder with all that is in it, and the modes of folders.
+#[allow(clippy::unwrap_used, reason = "a test cannot go on without it")]
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    let mode = fs::metadata(from).unwrap().permissions();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let goal = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &goal);
+        } else {
+            fs::copy(&path, &goal).unwrap();
+        }
+    }
+    fs::set_permissions(to, mode).unwrap();
+}

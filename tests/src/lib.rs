@@ -1,5 +1,6 @@
 //! The doubles of the joints, for every test that crosses a crate.
 
+mod chunk_hashes;
 pub mod conformance;
 mod crash_log;
 pub mod desk;
@@ -24,6 +25,7 @@ mod simulated_clock;
 mod skip;
 pub mod sshd;
 
+pub use chunk_hashes::{KnownHashes, chunk_hashes};
 pub use crash_log::{CrashLog, Cut, Cuts};
 pub use faulty_store::FaultyStore;
 pub use helper::{helper_program, open_helper, open_helper_with};

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use blake3::{Hash, Hasher};
-use nacre::archive::{Archive, ChunkReader, Error};
+use nacre::archive::{Archive, Error};
 use nacre::joints::{Progress, VolumeRange};
 use nacre::restore::{Compare, RestoreOptions, Version, Watch, restore};
 use nacre_core::head::Volume;
 use nacre_core::ids::SessionSeq;
-use nacre_core::node::ChunkEntry;
-use nacre_core::place::{Place, Root, TreeKind};
 use nacre_core::session::SessionVolume;
-use nacre_core::tree::{Compare as By, Diff};
-use nacre_tests::MemoryGoal;
+use nacre_tests::{KnownHashes, MemoryGoal, chunk_hashes};
 
 use super::start::CHUNK;
 
@@ -31,8 +28,11 @@ pub type Seen = BTreeMap<String, BTreeMap<SessionSeq, Content>>;
 /// Reads every chunk of everything, those that are there several times once.
 pub fn read(archive: &Archive) -> Result<Seen, Error> {
     read_with(archive, &mut |archive, volume, versions| {
-        let mut chunks = Chunks::new();
-        let read = |at: &&SessionVolume| Ok((chunks.version(archive, volume, at)?, Vec::new()));
+        let mut known = KnownHashes::new();
+        let read = |at: &&SessionVolume| {
+            let chunks = chunk_hashes(archive, volume, at, &mut known)?;
+            Ok((together(at.size, chunks.into_iter()), Vec::new()))
+        };
         versions.iter().map(read).collect()
     })
 }
@@ -91,59 +91,6 @@ fn together(size: u64, chunks: impl Iterator<Item = Hash>) -> Hash {
         all.update(hash.as_bytes());
     });
     all.finalize()
-}
-
-/// Hashes of the chunks of one volume that were read already.
-struct Chunks {
-    zeros: Hash,
-    known: BTreeMap<Vec<Place>, Hash>,
-}
-
-impl Chunks {
-    fn new() -> Self {
-        Self {
-            zeros: blake3::hash(&vec![0; CHUNK]),
-            known: BTreeMap::new(),
-        }
-    }
-
-    fn version(
-        &mut self,
-        archive: &Archive,
-        volume: &Volume,
-        at: &SessionVolume,
-    ) -> Result<Hash, Error> {
-        let (nodes, ids) = (archive.nodes(), archive.volume_ids(volume));
-        let mut source: &nacre::archive::Nodes = &nodes;
-        let mut diff =
-            Diff::<ChunkEntry>::new(TreeKind::Chunks, &Root::Empty, &at.root, By::Places);
-        let mut entries = Vec::new();
-        while let Some(batch) = diff.next(&mut source)? {
-            let there = batch.entries.into_iter();
-            entries.extend(there.filter_map(|cell| Some((cell.key, cell.new?))));
-        }
-        let places = |entry: &ChunkEntry| entry.items().collect::<Vec<Place>>();
-        let unknown = entries
-            .iter()
-            .filter(|(_, entry)| !self.known.contains_key(&places(entry)));
-        let task: Vec<(u64, ChunkEntry)> = unknown.cloned().collect();
-        let mut hashes = Vec::new();
-        ChunkReader::new(&nodes, &ids, CHUNK).read(&task, &mut |_, content, _| {
-            hashes.push(blake3::hash(content?));
-            Ok(())
-        })?;
-        let read = task.iter().map(|(_, entry)| places(entry)).zip(hashes);
-        self.known.extend(read);
-        let entries: BTreeMap<u64, ChunkEntry> = entries.into_iter().collect();
-        let hash = |chunk| {
-            let entry = entries.get(&chunk);
-            entry.map_or(self.zeros, |entry| self.known[&places(entry)])
-        };
-        Ok(together(
-            at.size,
-            (0..at.size.div_ceil(CHUNK as u64)).map(hash),
-        ))
-    }
 }
 
 fn restored(

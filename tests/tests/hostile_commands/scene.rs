@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use nacre_tests::desk::{Desk, Ended, end, ended};
+use nacre_tests::desk::{Desk, Ended, copy_folder, end, ended};
 use nacre_tests::helper_program;
 use nacre_tests::lab_image::Random;
 
@@ -227,20 +227,4 @@ fn sizes(folder: &Path, found: &mut BTreeMap<PathBuf, u64>) {
             Err(_) => {}
         }
     }
-}
-
-/// Copies a folder with all that is in it.
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    let mode = fs::metadata(from).unwrap().permissions();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let goal = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_folder(&path, &goal);
-        } else {
-            fs::copy(&path, &goal).unwrap();
-        }
-    }
-    fs::set_permissions(to, mode).unwrap();
 }

@@ -61,7 +61,7 @@ fn small_file_system(desk: &Desk) -> Option<Mounted> {
     if !status.is_ok_and(|status| status.success()) {
         return None;
     }
-    super::copy_folder(&desk.path("aside"), &store);
+    nacre_tests::desk::copy_folder(&desk.path("aside"), &store);
     Some(Mounted(store))
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nacre_tests::desk::Desk;
+use nacre_tests::desk::{Desk, copy_folder};
 
-use super::{assert_says, copy_folder, desk_with_session, make_image, objects, receive, send};
+use super::{assert_says, desk_with_session, make_image, objects, receive, send};
 
 #[test]
 fn a_store_that_went_back_in_time_is_refused() {

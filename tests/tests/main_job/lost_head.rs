@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use nacre_tests::desk::Desk;
+use nacre_tests::desk::{Desk, copy_folder};
 
-use super::{assert_says, copy_folder, desk_with_session, make_image, objects, receive, send};
+use super::{assert_says, desk_with_session, make_image, objects, receive, send};
 
 /// The newest head of the archive.
 fn newest_head(desk: &Desk) -> PathBuf {

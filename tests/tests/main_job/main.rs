@@ -138,17 +138,3 @@ fn assert_says(ended: &Ended, code: i32, words: &[&str]) {
     }
     assert!(!ended.err.contains("panicked"), "{ended:?}");
 }
-
-/// Copies a folder with all that is in it.
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let goal = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_folder(&path, &goal);
-        } else {
-            fs::copy(&path, &goal).unwrap();
-        }
-    }
-}

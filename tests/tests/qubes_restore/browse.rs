@@ -1,9 +1,9 @@
 //! A look into a past session.
 
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use nacre_tests::desk::ended;
+use nacre_tests::desk::{Ended, ended};
 use nacre_tests::qubesd::{Release, World};
 
 use super::machine::Machine;
@@ -25,24 +25,41 @@ fn temporary(machine: &Machine) -> Option<String> {
     found.map(|(name, _)| name.clone())
 }
 
-#[test]
-fn the_files_are_in_a_fresh_qube_without_network_that_goes_when_it_stops() {
-    let past = Past::new(Release::R43);
-    let machine = machine();
-    let mut command = machine.nacre(&past.desk, &["browse", "work"]);
+/// Waits until there is something.
+fn soon<T>(look: impl Fn() -> Option<T>) -> T {
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Starts the command, and waits for its qube.
+fn started(machine: &Machine, past: &Past, arguments: &[&str]) -> (Child, String) {
+    let mut command = machine.nacre(&past.desk, arguments);
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let name = loop {
-        if let Some(name) = temporary(&machine)
-            && machine.said().contains("qvm-run")
-        {
-            break name;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    (child, soon(|| temporary(machine)))
+}
+
+/// Stops the qube, with which the command ends well.
+fn stopped(machine: &Machine, (child, name): (Child, &str)) -> Ended {
+    machine.qubesd.world().qubes.get_mut(name).unwrap().running = false;
+    let ended = ended(&child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    ended
+}
+
+#[test]
+fn the_files_are_in_a_fresh_qube_without_network_that_goes_when_it_stops() {
+    let past = Past::new(Release::R43);
+    let machine = machine();
+    let (child, name) = started(&machine, &past, &["browse", "work"]);
+    soon(|| machine.said().contains("qvm-run").then_some(()));
     let qube = machine.system().qubes[&name].settings.clone();
     assert_eq!(qube.properties["netvm"], "");
     assert_eq!(qube.properties["default_dispvm"], "");
@@ -55,9 +72,7 @@ fn the_files_are_in_a_fresh_qube_without_network_that_goes_when_it_stops() {
     assert!(machine.said().contains(&format!(
         "-u user -- qvm-run --quiet {name} xdg-open /home/user"
     )));
-    machine.qubesd.world().qubes.get_mut(&name).unwrap().running = false;
-    let ended = ended(&child.wait_with_output().unwrap());
-    assert_eq!(ended.code, 0, "{ended:?}");
+    stopped(&machine, (child, &name));
     assert!(
         !machine.qubesd.world().qubes.contains_key(&name),
         "it is gone"
@@ -113,43 +128,16 @@ fn a_viewer_that_hangs_holds_nothing_up() {
         said.display()
     );
     nacre_tests::qubes_world::write_script(&machine.tool("runuser"), &script).unwrap();
-    let mut command = machine.nacre(&past.desk, &["browse", "work"]);
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let name = loop {
-        if let Some(name) = temporary(&machine)
-            && machine.said().contains("qvm-run")
-        {
-            break name;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    machine.qubesd.world().qubes.get_mut(&name).unwrap().running = false;
-    let ended = ended(&child.wait_with_output().unwrap());
-    assert_eq!(ended.code, 0, "{ended:?}");
+    let (child, name) = started(&machine, &past, &["browse", "work"]);
+    soon(|| machine.said().contains("qvm-run").then_some(()));
+    stopped(&machine, (child, &name));
 }
 
 /// Bytes that `browse` fetches for the volume, and what the qube then holds.
 fn fetched(machine: &Machine, past: &Past) -> (u64, Vec<u8>) {
-    let mut command = machine.nacre(&past.desk, &["browse", "work", "--json"]);
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let name = loop {
-        if let Some(name) = temporary(machine) {
-            break name;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let (child, name) = started(machine, past, &["browse", "work", "--json"]);
     let content = machine.content(&name, "private");
-    machine.qubesd.world().qubes.get_mut(&name).unwrap().running = false;
-    let ended = ended(&child.wait_with_output().unwrap());
-    assert_eq!(ended.code, 0, "{ended:?}");
+    let ended = stopped(machine, (child, &name));
     let said = format!("{}{}", ended.out, ended.err);
     let counts = said.lines().filter_map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
