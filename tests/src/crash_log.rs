@@ -116,23 +116,7 @@ impl CrashLog {
         random: u64,
     ) -> Cuts {
         let events = self.events().clone();
-        let start = store.lock().clone();
-        let put = events.iter().filter_map(|event| match event {
-            Event::Changed(Change::Put(_, bytes)) => Some(bytes),
-            _ => None,
-        });
-        let hashed = |bytes: &Arc<Vec<u8>>| (Arc::as_ptr(bytes) as usize, blake3::hash(bytes));
-        let hashes = start.values().chain(put).map(hashed).collect();
-        let mut at = Replay {
-            durable: start.clone(),
-            pending: Vec::new(),
-            files: state.files(),
-            renamed: None,
-            put: begun,
-            acknowledged: begun,
-            noted: 0,
-            hashes,
-        };
+        let mut at = Replay::of(&events, store, state, begun);
         let mut cuts = Cuts::default();
         for place in 0..=events.len() {
             at.cut(place, store, random, &mut cuts);
@@ -141,6 +125,59 @@ impl CrashLog {
             }
         }
         cuts
+    }
+
+    /// Only the store lost power, at the end of the log; dom0 lived on, and its files in the end are those of `lived`. The states that `known`
+    /// has already are counted, and left out.
+    pub fn store_cuts(
+        &self,
+        store: &MemoryStore,
+        lived: &MemoryState,
+        begun: Epoch,
+        random: u64,
+        known: &mut Cuts,
+    ) -> Vec<Cut> {
+        let events = self.events().clone();
+        let mut at = Replay::of(&events, store, lived, begun);
+        for event in &events {
+            at.advance(event);
+        }
+        at.files = lived.files();
+        at.renamed = None;
+        let mut cuts = Cuts {
+            seen: std::mem::take(&mut known.seen),
+            ..Cuts::default()
+        };
+        at.cut(events.len(), store, random, &mut cuts);
+        known.seen = cuts.seen;
+        known.points += cuts.points;
+        cuts.states
+    }
+
+    /// Only dom0 lost power, anywhere: of its files what was synced is there, with or without the last one; the store has everything that it was
+    /// given. How many such states there are, and those of them that `known` does not have.
+    pub fn dom0_cuts(
+        &self,
+        store: &MemoryStore,
+        state: &MemoryState,
+        begun: Epoch,
+        known: &mut Cuts,
+    ) -> (u64, Vec<Cut>) {
+        let events = self.events().clone();
+        let mut at = Replay::of(&events, store, state, begun);
+        let mut cuts = Cuts {
+            seen: std::mem::take(&mut known.seen),
+            ..Cuts::default()
+        };
+        for place in 0..=events.len() {
+            let all = Loss::Chosen(vec![Fate::Kept; at.pending.len()]);
+            at.cut_with(place, store, &[all], &mut cuts);
+            if let Some(event) = events.get(place) {
+                at.advance(event);
+            }
+        }
+        known.seen = cuts.seen;
+        (cuts.points, cuts.states)
     }
 }
 
@@ -165,6 +202,27 @@ enum Loss {
 }
 
 impl Replay {
+    /// At the beginning of a log.
+    fn of(events: &[Event], store: &MemoryStore, state: &MemoryState, begun: Epoch) -> Self {
+        let start = store.lock().clone();
+        let put = events.iter().filter_map(|event| match event {
+            Event::Changed(Change::Put(_, bytes)) => Some(bytes),
+            _ => None,
+        });
+        let hashed = |bytes: &Arc<Vec<u8>>| (Arc::as_ptr(bytes) as usize, blake3::hash(bytes));
+        let hashes = start.values().chain(put).map(hashed).collect();
+        Self {
+            durable: start,
+            pending: Vec::new(),
+            files: state.files(),
+            renamed: None,
+            put: begun,
+            acknowledged: begun,
+            noted: 0,
+            hashes,
+        }
+    }
+
     fn advance(&mut self, event: &Event) {
         match event {
             Event::Changed(change) => {
@@ -190,14 +248,19 @@ impl Replay {
     }
 
     fn cut(&self, place: usize, make: &MemoryStore, random: u64, cuts: &mut Cuts) {
+        let losses = losses(&self.pending, random, place as u64);
+        self.cut_with(place, make, &losses, cuts);
+    }
+
+    fn cut_with(&self, place: usize, make: &MemoryStore, losses: &[Loss], cuts: &mut Cuts) {
         let mut memories = vec![("", self.files.clone())];
         if let Some(change) = &self.renamed {
             let mut files = self.files.clone();
             set(&mut files, change.clone());
             memories.push((", its last file kept", files));
         }
-        for loss in losses(&self.pending, random, place as u64) {
-            let left = self.left(&loss, place as u64);
+        for loss in losses {
+            let left = self.left(loss, place as u64);
             let hash = self.hash(&left);
             for (what, files) in &memories {
                 cuts.points += 1;
@@ -207,7 +270,7 @@ impl Replay {
                 {
                     continue;
                 }
-                let loss = match &loss {
+                let loss = match loss {
                     Loss::Chosen(fates) => format!("{fates:?}"),
                     Loss::Random(seed) => format!("seed {seed}"),
                 };

@@ -1,6 +1,7 @@
 //! Records a script and looks at every state that a power cut could have left.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -16,6 +17,28 @@ use super::scripts::{Change, Script};
 use super::seen::Seen;
 use super::start::{Make, Start};
 
+/// What came of cuts at one end alone.
+#[derive(Clone, Copy, Default)]
+pub struct OneEnd {
+    /// Points: places, times what may be lost there.
+    pub points: usize,
+    /// States among them that no cut at both ends leaves.
+    pub new: usize,
+}
+
+impl OneEnd {
+    pub fn add(&mut self, other: Self) {
+        self.points += other.points;
+        self.new += other.new;
+    }
+}
+
+impl fmt::Display for OneEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} points, {} more states", self.points, self.new)
+    }
+}
+
 /// A script that has been recorded, with every state in which a power cut could leave it.
 pub struct Trial {
     script: &'static Script,
@@ -26,7 +49,12 @@ pub struct Trial {
     /// What local storage was at each note of the log.
     storage: Vec<Volumes>,
     who: Who,
+    begun: Epoch,
     last: Epoch,
+    /// Operations of the store that a power cut can hit.
+    store_steps: u64,
+    log: CrashLog,
+    start: (MemoryStore, MemoryState, Volumes),
     /// What the command was repeated from, as far as it can make a difference.
     repeated: Mutex<HashSet<blake3::Hash>>,
 }
@@ -47,6 +75,7 @@ pub fn record(script: &'static Script, random: u64) -> Trial {
         dedup: true,
     };
     (script.run)(&machine).unwrap_or_else(|error| panic!("{}: {error}", script.name));
+    let store_steps = store.steps();
     let mut committed = BTreeMap::from([(start.epoch, start.seen)]);
     for (epoch, store) in log.commits(&start.store) {
         // A machine that never saw the archive: nothing but the store says what is there.
@@ -72,7 +101,11 @@ pub fn record(script: &'static Script, random: u64) -> Trial {
         committed,
         storage: machine.pool.past(),
         who,
+        begun: start.epoch,
         last,
+        store_steps,
+        log,
+        start: (start.store, start.memory, start.volumes),
         repeated: Mutex::default(),
     }
 }
@@ -81,26 +114,69 @@ impl Trial {
     /// Looks at all of them, on all processors. Into each repetition of the command `again` cuts are made in turn; how many these were is the
     /// answer.
     pub fn check_all(&self, again: usize) -> usize {
-        let (next, second) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let states = &self.cuts.states;
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    loop {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(cut) = states.get(at) else {
-                            return;
-                        };
-                        if self.check(cut) {
-                            let more = self.check_twice(cut, at, again);
-                            second.fetch_add(more, Ordering::Relaxed);
-                        }
-                    }
-                });
+        let second = AtomicUsize::new(0);
+        on_all_processors(&self.cuts.states, |at, cut| {
+            if self.check(cut, &self.storage) {
+                let more = self.check_twice(cut, at, again);
+                second.fetch_add(more, Ordering::Relaxed);
             }
         });
         second.into_inner()
+    }
+
+    /// Only one end loses power. The store, at each of its operations: dom0 hears of it, does what it does then, and what it wrote is there. Or dom0, anywhere:
+    /// the store has everything that it was given. What this adds to the states that were looked at before is looked at, too.
+    pub fn check_one_end(&mut self, random: u64) -> [OneEnd; 2] {
+        let mut cuts = std::mem::take(&mut self.cuts);
+        let points = cuts.points;
+        let mut store = Vec::new();
+        for step in 0..self.store_steps {
+            let (new, storage) = self.store_dies_at(step, random, &mut cuts);
+            let storage = Arc::new(storage);
+            store.extend(new.into_iter().map(|cut| (cut, Arc::clone(&storage))));
+        }
+        let of_store = cuts.points - points;
+        cuts.points = points;
+        let (start, memory, _) = &self.start;
+        let (of_dom0, dom0) = self.log.dom0_cuts(start, memory, self.begun, &mut cuts);
+        self.cuts = cuts;
+        let storage = Arc::new(self.storage.clone());
+        let dom0 = dom0.into_iter().map(|cut| (cut, Arc::clone(&storage)));
+        [(of_store, store), (of_dom0, dom0.collect())].map(|(points, states)| {
+            on_all_processors(&states, |_, (cut, storage)| {
+                self.check(cut, storage);
+            });
+            OneEnd {
+                points: usize::try_from(points).unwrap(),
+                new: states.len(),
+            }
+        })
+    }
+
+    /// The new states when the store dies in one of its operations, and local storage over that run.
+    fn store_dies_at(&self, step: u64, random: u64, known: &mut Cuts) -> (Vec<Cut>, Vec<Volumes>) {
+        let (store, memory, volumes) = &self.start;
+        let log = CrashLog::default();
+        let memory = memory.reopened(LastWrite::Lost);
+        let dying = FaultyStore::on(store.fork()).recorded_by(&log);
+        let machine = Machine {
+            store: Arc::new(dying.crash_at(step)),
+            pool: Pool::new(volumes.clone(), Arc::new(memory.clone()), Some(&log)),
+            memory,
+            entropy: entropy(2),
+            who: self.who,
+            dedup: true,
+        };
+        let ended = (self.script.run)(&machine);
+        let lived = machine.memory.reopened(LastWrite::Kept);
+        let mut cuts = log.store_cuts(store, &lived, self.begun, random, known);
+        for cut in &mut cuts {
+            let said = ended.as_ref().err().map(ToString::to_string);
+            cut.place = format!("the store dies in step {step} ({said:?}), {}", cut.place);
+            let done = cut.acknowledged >= self.last;
+            assert!(ended.is_err() || done, "{}", cut.place);
+        }
+        (cuts, machine.pool.past())
     }
 
     /// From how many states the command was repeated: those that differ in more than packs that no head names.
@@ -109,12 +185,12 @@ impl Trial {
     }
 
     /// What must be so after a cut, and again when the command was repeated. Returns whether it was.
-    fn check(&self, cut: &Cut) -> bool {
+    fn check(&self, cut: &Cut, storage: &[Volumes]) -> bool {
         let place = Place(format!("{}: {}", self.script.name, cut.place));
         if let Some(change) = self.script.keys {
             self.check_keys(change, cut);
         }
-        let machine = self.machine(cut, &self.storage, 3);
+        let machine = self.machine(cut, storage, 3);
         let known = |epoch| self.committed.get(&epoch).cloned();
         let repeated = self.look(&machine, cut, &known);
         place.done();
@@ -262,6 +338,25 @@ impl Trial {
             }
         }
     }
+}
+
+/// Does something with all of them, as many at a time as there are processors.
+fn on_all_processors<T: Sync>(all: &[T], work: impl Fn(usize, &T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(one) = all.get(at) else {
+                        return;
+                    };
+                    work(at, one);
+                }
+            });
+        }
+    });
 }
 
 fn headers(store: &dyn Store) -> usize {
