@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::end::exit_of;
 use super::opening::open_archive;
 use super::qubesd::{refused, registry};
 use super::restore::menus::AsUser;
@@ -55,9 +56,12 @@ pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
     if world.common.dry_run {
         return Ok(Exit::Done);
     }
-    let mut contents = Contents::new(source, false).near(near(&present, name));
+    let mut contents = Contents::new(source, wanted.skip_corrupt).near(near(&present, name));
     let ends = carry_out(&registry, &plan, &mut contents);
-    let filled = ends.iter().try_for_each(filled);
+    let (_, failed) = contents.into_results();
+    // What was left out because it is damaged was asked for; the exit code tells it all the same.
+    let exit = failed.as_ref().map_or(Exit::Done, exit_of);
+    let filled = ends.iter().try_for_each(|end| filled(end, exit));
     if !ends.iter().any(|end| end.created) {
         // Whatever has the name is not ours to remove.
         return filled.map(|()| Exit::Nothing);
@@ -65,7 +69,7 @@ pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
     let opened = filled.and_then(|()| open(world, &registry, &temporary));
     let removed = remove(&registry, &temporary);
     opened?;
-    removed.map(|()| Exit::Done)
+    removed.map(|()| exit)
 }
 
 /// The qube's private volume as of its last stop, where this machine has one that can be read.
@@ -83,14 +87,15 @@ fn near(present: &Present, name: &str) -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-/// Whether the qube is as it was planned.
-fn filled(end: &QubeEnd) -> Result<()> {
+/// Whether the qube is as it was planned. `archive`: what the archive's own errors come to.
+fn filled(end: &QubeEnd, archive: Exit) -> Result<()> {
     // One that was to have no network and has one must not be shown a file.
     if let Some(out) = end.left_out.first() {
         return Err(Error::refused(format!("{}: {}", out.what, out.why), ""));
     }
     match &end.ended {
         Ended::Done => Ok(()),
+        Ended::Failed(why) if archive == Exit::Integrity => Err(Error::Lost(why.clone())),
         Ended::Failed(why) => Err(Error::refused(why.clone(), "")),
         Ended::Stopped => Err(Error::Interrupted),
     }

@@ -4,7 +4,7 @@ use nacre_tests::lab_image::Random;
 
 use crate::attacks::{ATTACKS, Attack};
 use crate::scene::{Scene, Strike};
-use crate::verbs::{VERBS, Verb};
+use crate::verbs::Verb;
 
 /// One of them.
 pub struct Case {
@@ -34,11 +34,16 @@ impl std::fmt::Display for Case {
 }
 
 /// All that can be tried, as often as it is wanted.
-pub fn all_cases(scene: &Scene, rounds: u64, random: &mut Random) -> Vec<Case> {
+pub fn all_cases(
+    scene: &Scene,
+    verbs: &'static [Verb],
+    rounds: u64,
+    random: &mut Random,
+) -> Vec<Case> {
     let wanted = std::env::var("NACRE_HOSTILE").unwrap_or_default();
     let (verb_part, attack_part) = wanted.split_once('/').unwrap_or((&wanted, ""));
     let mut cases = Vec::new();
-    for verb in VERBS.iter().filter(|verb| verb.name.contains(verb_part)) {
+    for verb in verbs.iter().filter(|verb| verb.name.contains(verb_part)) {
         let requests = requests(scene, verb);
         for attack in ATTACKS {
             let of = requests.iter().filter(|kind| counts(attack, kind)).count();

@@ -40,6 +40,7 @@ pub fn meet(scene: &Scene, case: &Case) -> Met {
             let unchanged = case.verb.changes || scene.objects() == before;
             check(unchanged, "a command that only reads has changed the store")
         })
+        .and_then(|()| unharmed(scene, case, &run.ended))
         .and_then(|()| afterwards(scene, case, &run.ended));
     let wrong = wrong
         .err()
@@ -97,6 +98,14 @@ fn told(case: &Case, ended: &Ended, struck: Option<&str>) -> Result<(), String> 
     )
 }
 
+/// Nor has dom0 lost or got anything that it should not.
+fn unharmed(scene: &Scene, case: &Case, ended: &Ended) -> Result<(), String> {
+    match &scene.dom0 {
+        Some(dom0) => dom0.is_unharmed(case.verb.name, ended),
+        None => Ok(()),
+    }
+}
+
 /// With an honest helper.
 fn afterwards(scene: &Scene, case: &Case, ended: &Ended) -> Result<(), String> {
     let verb = case.verb;
@@ -121,6 +130,7 @@ fn afterwards(scene: &Scene, case: &Case, ended: &Ended) -> Result<(), String> {
             &format!("it cannot be repeated: {again:?}"),
         )?;
         (verb.done)(scene, Some(&again)).map_err(|why| format!("repeated, but {why}"))?;
+        unharmed(scene, case, &again).map_err(|why| format!("repeated, but {why}"))?;
     }
     if !verb.changes {
         return Ok(());

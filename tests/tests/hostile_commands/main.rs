@@ -13,7 +13,9 @@
 
 mod attacks;
 mod cases;
+mod dom0;
 mod judge;
+mod qube_verbs;
 mod scene;
 mod table;
 mod verbs;
@@ -21,10 +23,13 @@ mod verbs;
 use std::sync::Mutex;
 
 use nacre_tests::lab_image::Random;
+use nacre_tests::skip;
 
 use cases::{Case, all_cases};
+use qube_verbs::QUBE_VERBS;
 use scene::Scene;
 use table::Table;
+use verbs::{VERBS, Verb};
 
 /// Commands that are attacked side by side. Many of them wait for a deadline.
 const LANES: u64 = 6;
@@ -36,12 +41,32 @@ fn number(variable: &str, usual: u64) -> u64 {
 
 #[test]
 fn no_attack_during_any_command_goes_unnoticed_or_does_harm() {
+    let scene = |lane| Ok(Scene::new(lane));
+    attack("attacks", VERBS, &scene).unwrap();
+}
+
+/// What a command makes of dom0 itself is judged, too: qubes that were there are as they were unless the command was to overwrite them and says that it has;
+/// none has content that is not its own; one that is half made is marked, and cannot be started.
+#[test]
+fn no_attack_during_a_command_about_qubes_harms_dom0() {
+    let test = "no_attack_during_a_command_about_qubes_harms_dom0";
+    if let Err(why) = attack("qubes", QUBE_VERBS, &Scene::with_qubes) {
+        skip!(test, "{why}");
+    }
+}
+
+/// Tries them all, or says why there can be no scene.
+fn attack(
+    name: &str,
+    verbs: &'static [Verb],
+    scene: &(dyn Fn(u64) -> Result<Scene, String> + Sync),
+) -> Result<(), String> {
     let seed = number("NACRE_SEED", 1);
     println!("NACRE_SEED={seed}");
-    let mut random = Random::new(seed, "attacks");
-    let scene = Scene::new(0);
+    let mut random = Random::new(seed, name);
+    let first = scene(0)?;
     let rounds = number("NACRE_ROUNDS", 1);
-    let mut cases = all_cases(&scene, rounds, &mut random);
+    let mut cases = all_cases(&first, verbs, rounds, &mut random);
     cases.reverse();
     let left = Mutex::new(cases);
     let table = Mutex::new(Table::default());
@@ -49,7 +74,7 @@ fn no_attack_during_any_command_goes_unnoticed_or_does_harm() {
         for lane in 0..LANES {
             let (left, table) = (&left, &table);
             scope.spawn(move || {
-                let scene = Scene::new(1 + lane);
+                let scene = scene(1 + lane).unwrap();
                 while let Some(case) = take(left) {
                     let met = judge::meet(&scene, &case);
                     table.lock().unwrap().add(&case, met);
@@ -60,6 +85,7 @@ fn no_attack_during_any_command_goes_unnoticed_or_does_harm() {
     let table = table.into_inner().unwrap();
     println!("{table}");
     assert!(table.wrong.is_empty(), "{}", table.wrong.join("\n"));
+    Ok(())
 }
 
 fn take(left: &Mutex<Vec<Case>>) -> Option<Case> {

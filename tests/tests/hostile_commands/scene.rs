@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use nacre_tests::desk::{Desk, Ended, copy_folder, end, ended};
 use nacre_tests::helper_program;
 use nacre_tests::lab_image::Random;
+
+use crate::dom0::Dom0;
 
 /// Seconds after which silence counts, where it is waited for, and idling.
 const SILENCE: &str = "1";
@@ -39,11 +42,25 @@ pub struct Scene {
     pub desk: Desk,
     /// The content of `a` in the sessions tagged `one`, `two` and `three`.
     pub versions: [Vec<u8>; 3],
+    /// Qubes, for the commands that deal with them.
+    pub dom0: Option<Dom0>,
 }
 
 impl Scene {
     /// Makes one.
     pub fn new(seed: u64) -> Self {
+        Self::make(seed, |_| Ok(None)).unwrap()
+    }
+
+    /// One with qubes, of which the archive has a session tagged `past`. Why not, where this machine cannot.
+    pub fn with_qubes(seed: u64) -> Result<Self, String> {
+        Self::make(seed, |desk| Dom0::new(desk).map(Some))
+    }
+
+    fn make(
+        seed: u64,
+        dom0: impl FnOnce(&Desk) -> Result<Option<Dom0>, String>,
+    ) -> Result<Self, String> {
         let mut random = Random::new(seed, "scene");
         let desk = Desk::new();
         desk.done(&["arch-init", "--chunk-factor=1"]);
@@ -75,13 +92,14 @@ impl Scene {
         random.fill(&mut content[..CHUNK]);
         fs::write(desk.path("next.img"), &content).unwrap();
         let scene = Self {
+            dom0: dom0(&desk)?,
             desk,
             versions: versions.try_into().unwrap(),
         };
         for part in ["store", "state"] {
             copy_folder(&scene.desk.path(part), &scene.saved(part));
         }
-        scene
+        Ok(scene)
     }
 
     fn saved(&self, part: &str) -> PathBuf {
@@ -96,6 +114,9 @@ impl Scene {
         }
         for file in ["out.img", "third", "struck", "requests"] {
             let _ = fs::remove_file(self.desk.path(file));
+        }
+        if let Some(dom0) = &self.dom0 {
+            dom0.reset();
         }
         self.disarm();
     }
@@ -143,7 +164,17 @@ impl Scene {
             command.env("NACRE_SILENCE", SILENCE);
             command.env("NACRE_IDLING", IDLING);
         }
-        run_for(&mut command, LONGEST)
+        let Some(dom0) = &self.dom0 else {
+            return run_for(&mut command, LONGEST);
+        };
+        dom0.reach(&mut command);
+        let end = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| dom0.stop_what_starts(&end));
+            let run = run_for(&mut command, LONGEST);
+            end.store(true, Ordering::Relaxed);
+            run
+        })
     }
 
     /// The same for one that nobody disturbs, in a few words.

@@ -134,7 +134,7 @@ pub const VERBS: &[Verb] = &[
     changing("key rotate-master", rotate, rotated),
 ];
 
-const fn reading(
+pub const fn reading(
     name: &'static str,
     arguments: fn(&Scene) -> Vec<String>,
     done: fn(&Scene, Option<&Ended>) -> Result<(), String>,
@@ -148,7 +148,7 @@ const fn reading(
     }
 }
 
-const fn changing(
+pub const fn changing(
     name: &'static str,
     arguments: fn(&Scene) -> Vec<String>,
     done: fn(&Scene, Option<&Ended>) -> Result<(), String>,
@@ -159,11 +159,11 @@ const fn changing(
     }
 }
 
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-fn expect(holds: bool, otherwise: &str) -> Result<(), String> {
+pub fn expect(holds: bool, otherwise: &str) -> Result<(), String> {
     if holds {
         Ok(())
     } else {

@@ -1,5 +1,8 @@
 //! A look into a past session.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -49,9 +52,13 @@ fn started(machine: &Machine, past: &Past, arguments: &[&str]) -> (Child, String
 /// Stops the qube, with which the command ends well.
 fn stopped(machine: &Machine, (child, name): (Child, &str)) -> Ended {
     machine.qubesd.world().qubes.get_mut(name).unwrap().running = false;
-    let ended = ended(&child.wait_with_output().unwrap());
+    let ended = ended_of(child);
     assert_eq!(ended.code, 0, "{ended:?}");
     ended
+}
+
+fn ended_of(child: Child) -> Ended {
+    ended(&child.wait_with_output().unwrap())
 }
 
 #[test]
@@ -116,6 +123,48 @@ fn what_cannot_be_browsed_leaves_no_qube_behind() {
             .iter()
             .any(|call| call.contains("admin.vm.Start"))
     );
+}
+
+/// All packs, and their sizes.
+fn packs(past: &Past) -> BTreeMap<PathBuf, u64> {
+    let folders = fs::read_dir(past.desk.path("store/archive/pack")).unwrap();
+    let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    let size = |file: PathBuf| (file.clone(), fs::metadata(file).unwrap().len());
+    files.map(|file| size(file.unwrap().path())).collect()
+}
+
+#[test]
+fn damage_is_told_as_integrity_and_what_is_whole_can_be_seen_all_the_same() {
+    let mut past = Past::new(Release::R43);
+    let before = packs(&past);
+    let key = ("work".to_owned(), "private".to_owned());
+    past.contents.get_mut(&key).unwrap()[10] ^= 1;
+    past.store();
+    // The larger of the two packs of that session holds the one chunk that changed.
+    let new = packs(&past).into_iter();
+    let new = new.filter(|(file, _)| !before.contains_key(file));
+    let (largest, _) = new.max_by_key(|(_, size)| *size).unwrap();
+    let mut bytes = fs::read(&largest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&largest, bytes).unwrap();
+    let machine = machine();
+    let ended = machine.run(&past.desk, &["browse", "work"]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    let advice = "--skip-corrupt-chunks restores everything else";
+    assert!(ended.err.contains(advice), "{}", ended.err);
+    assert_eq!(machine.qubesd.world().qubes.len(), 1);
+    let anyway = ["browse", "work", "--skip-corrupt-chunks"];
+    let (child, name) = started(&machine, &past, &anyway);
+    let content = machine.content(&name, "private");
+    let mut wanted = past.content("work", "private").to_vec();
+    wanted[..128 << 10].fill(0);
+    assert!(content == wanted);
+    machine.qubesd.world().qubes.get_mut(&name).unwrap().running = false;
+    let ended = ended_of(child);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.err.contains("bytes 0..131072 are lost"), "{ended:?}");
+    assert_eq!(machine.qubesd.world().qubes.len(), 1);
 }
 
 #[test]

@@ -129,6 +129,7 @@ pub fn browse(low: low::Browse) -> Meaning {
         qube: low.qube,
         session: one_session(low.session)?,
         pool: low.pool,
+        skip_corrupt: low.skip_corrupt_chunks,
     };
     Ok((common, Request::Browse(request)))
 }

@@ -76,6 +76,9 @@ pub struct Browse {
     /// Put the qube's volume into this pool [default: Qubes' default]
     #[arg(long, value_name = "POOL")]
     pub pool: Option<String>,
+    /// Open it all the same if parts are damaged; these are named, and read as zeros
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "skip_corrupt_chunks")]
+    pub skip_corrupt_chunks: bool,
     /// Say what would be done, and do nothing
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "dry_run")]
     pub dry_run: bool,

@@ -60,4 +60,6 @@ pub struct Browse {
     pub session: SessionPoint,
     /// The pool of the volume.
     pub pool: Option<String>,
+    /// Damaged ranges are left out and named.
+    pub skip_corrupt: bool,
 }
