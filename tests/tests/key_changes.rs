@@ -373,11 +373,45 @@ fn an_append_only_store_keeps_old_headers_and_they_do_not_open_the_archive() {
     for machine in [machine, Machine::new()] {
         let open = |who| machine.open(Arc::new(store.clone()), who, false);
         // The removed key first: who has opened it once remembers the newer header.
-        let refused = open(Who::Old).err().unwrap();
-        assert_eq!(refused.severity(), Severity::Failed, "{refused}");
-        assert!(open(Who::Paper).is_ok());
-        assert!(open(Who::Old).is_err());
+        for _ in 0..2 {
+            let refused = open(Who::Old).err().unwrap();
+            assert_eq!(refused.severity(), Severity::Failed, "{refused}");
+            assert!(refused.to_string().contains("was removed"), "{refused}");
+            let wrong = open(Who::New).err().unwrap();
+            assert_eq!(wrong.severity(), Severity::Failed, "{wrong}");
+            assert!(!wrong.to_string().contains("was removed"), "{wrong}");
+            assert!(open(Who::Paper).is_ok());
+        }
     }
+}
+
+/// The header of a change that was cut short kept the pinned generation's name, and its key is not this one: "wrong key file", as if the user had it wrong.
+#[test]
+fn a_store_put_back_with_the_header_of_a_cut_change_is_older_and_the_key_not_wrong() {
+    let (store, mut machine) = start(Capabilities::default());
+    let (old, mut other) = (store.fork(), machine.rebooted(LastWrite::Kept));
+    let now = Arc::new(store.clone());
+    carry_out(Change::Remove, now, &mut machine, Who::Paper).unwrap();
+    let pinned = machine.open(Arc::new(store), Who::Paper, false).unwrap();
+    let generation = pinned.header().description().generation;
+    // On the copy another machine begins to change the keys, and does not come further than the header.
+    let cut = FaultyStore::on(old).crash_at(2);
+    carry_out(Change::Rotate, Arc::new(cut.clone()), &mut other, Who::Old).unwrap_err();
+    let shown = cut.crash(1);
+    let headers = shown.objects().into_keys();
+    let newest = headers.filter_map(|name| match name {
+        ObjectName::Header(generation, _) => Some(generation),
+        _ => None,
+    });
+    assert_eq!(newest.max(), Some(generation));
+    let open = |force| machine.open(Arc::new(shown.fork()), Who::Paper, force);
+    let error = open(false).err().unwrap();
+    assert_eq!(error.severity(), Severity::Freshness, "{error}");
+    assert!(error.remedy().contains("--force-allow-rollback"), "{error}");
+    // Nothing was remembered of it.
+    let again = open(false).err().unwrap();
+    assert_eq!(again.severity(), Severity::Freshness, "{again}");
+    open(true).unwrap();
 }
 
 #[test]

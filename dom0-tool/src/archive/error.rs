@@ -1,10 +1,14 @@
 //! Errors of commands on an archive, and the exit code each ends with.
 
 use nacre_core::error::FormatError;
+use nacre_core::header::TooOld;
 use nacre_core::ids::ArchiveId;
 use thiserror::Error;
 
 use crate::joints::{SourceError, StateError, StoreError, StoreErrorKind};
+
+pub(super) const REMOVED_KEY: &str = "this key was removed from the archive, or changed: it opens nothing but an older header that the store still has";
+pub(super) const REMOVED_KEY_REMEDY: &str = "Use one of the archive's present keys.";
 
 /// What stopped a command, or a part of it. `Display` is one sentence; `remedy` the next.
 #[derive(Clone, Debug, Error)]
@@ -52,6 +56,9 @@ pub enum Error {
         /// What the user can do; may be empty.
         remedy: String,
     },
+    /// The key is none of the archive's, but was one.
+    #[error("{REMOVED_KEY}")]
+    RemovedKey(TooOld),
     /// Another writer was first: of this change nothing is in the archive.
     #[error("another writer has changed the archive meanwhile")]
     Outrun,
@@ -142,6 +149,7 @@ impl Error {
             Self::Damaged { .. }
             | Self::Source(_)
             | Self::Refused { .. }
+            | Self::RemovedKey(_)
             | Self::Outrun
             | Self::State(_) => Severity::Failed,
         }
@@ -168,6 +176,7 @@ impl Error {
             Self::Stale { remedy, .. }
             | Self::Foreign { remedy, .. }
             | Self::Refused { remedy, .. } => remedy.clone(),
+            Self::RemovedKey(_) => REMOVED_KEY_REMEDY.to_owned(),
             Self::Outrun => "Run the same command again.".to_owned(),
             Self::Source(_) | Self::State(_) | Self::Interrupted => String::new(),
         }

@@ -10,6 +10,7 @@ mod directories;
 mod error;
 mod fetch;
 mod free;
+mod heads;
 mod init;
 mod known;
 mod memory;

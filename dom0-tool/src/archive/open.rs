@@ -3,20 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use nacre_core::error::FormatError;
 use nacre_core::freshness::{Anchor, Freshness};
-use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
-use nacre_core::header::{Candidates, Header, HeaderError, UnlockError, Unlocked};
+use nacre_core::head::Head;
+use nacre_core::header::{Candidates, Header, HeaderError, TooOld, UnlockError, Unlocked};
 use nacre_core::ids::{ArchiveId, Epoch, Generation, HeadHash};
 use nacre_core::keys::Keys;
 use nacre_core::object_name::{ObjectClass, ObjectName};
-use nacre_core::pack::{PackRecord, PackState};
 use nacre_core::place::TreeKind;
 use nacre_core::tree::RecordTree;
 
+use super::error::{REMOVED_KEY, REMOVED_KEY_REMEDY};
+use super::heads::{FoundHead, Heads};
 use super::memory::{Memory, Pin};
 use super::nodes::Nodes;
-use super::race::put_unless_taken;
 use super::{Archive, EntropySource, Error, Result, Severity};
 use crate::joints::{StateDir, Store};
 
@@ -105,7 +104,10 @@ fn open_once(store: &Arc<dyn Store>, options: &mut OpenOptions<'_>) -> Result<Ar
     let pinned = remembered.anchor.filter(|_| !options.allow_rollback);
     let candidates = choose(objects, pinned.map(|anchor| anchor.header_generation))?;
     remembered.check_encryption(candidates.encrypted())?;
-    let opened = (options.unlock)(candidates.clone())?;
+    let opened = match (options.unlock)(candidates.clone()) {
+        Err(Error::RemovedKey(older)) => return Err(why_older(&store, &older, pinned.as_ref())),
+        other => other?,
+    };
     let opened = opened.above(shown.taken);
     let keys = opened.keys();
     remembered.check_master(&keys, options.allow_rollback)?;
@@ -116,7 +118,7 @@ fn open_once(store: &Arc<dyn Store>, options: &mut OpenOptions<'_>) -> Result<Ar
         nodes: &nodes,
         allow_rollback: options.allow_rollback,
     }
-    .newest(&remembered.memory, remembered.anchor.as_ref())?;
+    .newest(remembered.known())?;
     let header = in_force(opened, &candidates, &found, options.allow_rollback)?;
     let keys = header.keys();
     let remembered = if header.description().archive == id {
@@ -157,6 +159,29 @@ fn open_once(store: &Arc<dyn Store>, options: &mut OpenOptions<'_>) -> Result<Ar
     Ok(archive)
 }
 
+/// The key opens nothing but a header that is older than this machine has seen, and that is refused whatever else there is. Was the key removed, or
+/// does the store show an older state, in which it was not? The newest head says which header is in force.
+fn why_older(store: &Arc<dyn Store>, older: &TooOld, pinned: Option<&Anchor>) -> Error {
+    let keys = older.keys();
+    let heads = Heads {
+        store: store.as_ref(),
+        keys: &keys.head_keys(),
+        nodes: &Nodes::new(store, &keys, older.format()),
+        allow_rollback: false,
+    };
+    let newest = heads.newest(None);
+    let is_older = |found: &FoundHead| {
+        pinned.is_some_and(|pinned| found.head.header_generation < pinned.header_generation)
+    };
+    match newest {
+        Ok(found) if is_older(&found) => stale_header(),
+        // It names a header that the key does not open, or is sealed under a master of that one.
+        Ok(_) | Err(Error::Stale { .. }) => removed_key(),
+        Err(Error::Refused { .. }) => no_archive(true),
+        Err(error) => error,
+    }
+}
+
 /// Which archive this is to be: the newest header that the target's pin allows speaks for it.
 fn claimed_id(claimed: &Candidates, pin: Option<Pin>) -> Result<ArchiveId> {
     let allowed = claimed
@@ -182,6 +207,11 @@ impl Remembered {
         let memory = Memory::new(memory_of(id)?);
         let anchor = memory.anchor()?;
         Ok(Self { id, memory, anchor })
+    }
+
+    /// The memory, and the newest head in it.
+    fn known(&self) -> Option<(&Memory, &Anchor)> {
+        Some((&self.memory, self.anchor.as_ref()?))
     }
 
     fn check_encryption(&self, encrypted: bool) -> Result<()> {
@@ -423,6 +453,7 @@ fn choose(objects: &[(Generation, Vec<u8>)], pinned: Option<Generation>) -> Resu
 pub fn header_error(error: HeaderError) -> Error {
     match error {
         HeaderError::Older { .. } | HeaderError::NotTheHeads(_) => stale_header(),
+        HeaderError::OnlyOlder(older) => Error::RemovedKey(older),
         HeaderError::NoneUsable(error) => {
             Error::damaged("no copy of the header can be used")(error)
         }
@@ -431,199 +462,9 @@ pub fn header_error(error: HeaderError) -> Error {
     }
 }
 
-struct FoundHead {
-    head: Head,
-    object: Vec<u8>,
-    /// The highest epoch of which there is any sign.
-    highest: Epoch,
-    /// Epochs behind it whose heads cannot be read.
-    unreadable: BTreeSet<Epoch>,
-}
-
-/// The heads of a store.
-struct Heads<'a> {
-    store: &'a dyn Store,
-    keys: &'a HeadKeys,
-    nodes: &'a Nodes,
-    allow_rollback: bool,
-}
-
-impl Heads<'_> {
-    /// The newest head that opens. One that this machine wrote last and that the store has lost since is put again, if it can be.
-    fn newest(&self, memory: &Memory, anchor: Option<&Anchor>) -> Result<FoundHead> {
-        let mut epochs = BTreeSet::new();
-        self.store.list(ObjectClass::Head, &mut |name, _| {
-            if let ObjectName::Head(epoch) = name {
-                epochs.insert(epoch);
-            }
-        })?;
-        let shown = epochs.last().copied().unwrap_or_default();
-        let highest = anchor.map_or(shown, |anchor| anchor.epoch.max(shown));
-        let mut newest = epochs.last().map(|epoch| self.read(*epoch));
-        if let Some(anchor) = anchor
-            && shown == anchor.epoch
-            && let Some(Err(error)) = &newest
-        {
-            if !error.is_damage() {
-                return Err(error.clone());
-            }
-            if let Some(found) = self.remembered(memory, anchor)? {
-                return Ok(found);
-            }
-        }
-        let mut last = None;
-        for epoch in epochs.iter().rev() {
-            match newest.take().unwrap_or_else(|| self.read(*epoch)) {
-                Ok(Some((head, object))) => {
-                    if let Some(anchor) = anchor.filter(|anchor| *epoch < anchor.epoch)
-                        && let Some(found) = self.lost(memory, anchor, *epoch, &epochs)?
-                    {
-                        return Ok(found);
-                    }
-                    let unreadable = epochs.range(Epoch(epoch.0 + 1)..).copied().collect();
-                    return Ok(FoundHead {
-                        head,
-                        object,
-                        highest,
-                        unreadable,
-                    });
-                }
-                Ok(None) => {}
-                // Not torn by a power cut, but sealed under a master that this header does not have yet.
-                Err(Error::Damaged {
-                    error: FormatError::OutOfRange(HeadKeys::NO_KEY),
-                    ..
-                }) if !self.allow_rollback => return Err(stale_header()),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| no_archive(anchor.is_some())))
-    }
-
-    fn read(&self, epoch: Epoch) -> Result<Option<(Head, Vec<u8>)>> {
-        let name = ObjectName::Head(epoch);
-        let Some(object) = self.store.get_whole(name, MAX_HEAD)? else {
-            return Ok(None);
-        };
-        let head = self
-            .keys
-            .open(epoch, &object)
-            .map_err(Error::damaged(name))?;
-        Ok(Some((head, object)))
-    }
-
-    /// The newest head as this machine remembers it, if the store still has its name but not its bytes: what it says holds all the same. The next
-    /// commit, of `arch-check --repair` for one, puts a whole one behind it.
-    fn remembered(&self, memory: &Memory, anchor: &Anchor) -> Result<Option<FoundHead>> {
-        let object = memory.last_head()?;
-        let Some(object) = object.filter(|object| HeadHash::of(object) == anchor.head) else {
-            return Ok(None);
-        };
-        let opened = self.keys.open(anchor.epoch, &object).ok();
-        Ok(opened.map(|head| FoundHead {
-            head,
-            object,
-            highest: anchor.epoch,
-            unreadable: BTreeSet::new(),
-        }))
-    }
-
-    /// The head that this machine wrote or saw last, where an earlier one is the newest that can be read.
-    fn lost(
-        &self,
-        memory: &Memory,
-        anchor: &Anchor,
-        readable: Epoch,
-        epochs: &BTreeSet<Epoch>,
-    ) -> Result<Option<FoundHead>> {
-        let found = if epochs.contains(&anchor.epoch) {
-            self.remembered(memory, anchor)?
-        } else {
-            self.put_again(memory, anchor, readable)?
-        };
-        // What a power cut has torn may lie behind it.
-        let unreadable: BTreeSet<Epoch> =
-            epochs.range(Epoch(anchor.epoch.0 + 1)..).copied().collect();
-        Ok(found.map(|found| FoundHead {
-            highest: unreadable.last().copied().unwrap_or(anchor.epoch),
-            unreadable,
-            ..found
-        }))
-    }
-
-    /// A power cut or a lying disk may have lost the last head although it was behind a barrier. If its predecessor is the newest there, and
-    /// every pack of its commit too, it is put again.
-    fn put_again(
-        &self,
-        memory: &Memory,
-        anchor: &Anchor,
-        shown: Epoch,
-    ) -> Result<Option<FoundHead>> {
-        let Some(object) = memory.last_head()? else {
-            return Ok(None);
-        };
-        if HeadHash::of(&object) != anchor.head {
-            return Ok(None);
-        }
-        let Ok(head) = self.keys.open(anchor.epoch, &object) else {
-            return Ok(None);
-        };
-        let Some((before, bytes)) = self.read(shown)? else {
-            return Ok(None);
-        };
-        if HeadHash::of(&bytes) != head.previous {
-            return Ok(None);
-        }
-        match self.has_packs_of(&head, &before) {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            Err(error) if error.is_damage() => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        let name = ObjectName::Head(anchor.epoch);
-        if put_unless_taken(self.store, name, &object, MAX_HEAD)?.is_none() {
-            // Another writer has gone on from its predecessor this very moment.
-            return Ok(None);
-        }
-        self.store.barrier()?;
-        Ok(Some(FoundHead {
-            head,
-            object,
-            highest: anchor.epoch,
-            unreadable: BTreeSet::new(),
-        }))
-    }
-
-    /// Whether every pack that came with `head` is there, in its full length: the index pack, and then those that it names.
-    fn has_packs_of(&self, head: &Head, before: &Head) -> Result<bool> {
-        let is_there =
-            |name, size| Ok::<_, Error>(self.store.stat(ObjectName::Pack(name))? == Some(size));
-        for home in &head.homes {
-            if !is_there(home.name, home.size)? {
-                return Ok(false);
-            }
-        }
-        self.nodes.packs().show(head);
-        let packs = RecordTree {
-            tree: TreeKind::Packs,
-            root: head.packs,
-        };
-        let mut source: &Nodes = self.nodes;
-        let new = before.next.alias.0..head.next.alias.0;
-        for (_, record) in packs.range(&mut source, new)? {
-            let record = PackRecord::parse(&record)?;
-            // What the same head gives away again may be gone.
-            if record.state == PackState::Live && !is_there(record.name, record.size)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-}
-
 const NO_ARCHIVE: &str = "there is no archive at this target";
 
-fn no_archive(known: bool) -> Error {
+pub(super) fn no_archive(known: bool) -> Error {
     if known {
         return Error::Stale {
             sentence: "the archive that was at this target is gone".to_owned(),
@@ -646,13 +487,10 @@ pub(super) fn rolled_back(sentence: String) -> Error {
 }
 
 fn removed_key() -> Error {
-    Error::refused(
-        "this key was removed from the archive, or changed: it opens nothing but an older header that the store still has",
-        "Use one of the archive's present keys.",
-    )
+    Error::refused(REMOVED_KEY, REMOVED_KEY_REMEDY)
 }
 
-fn stale_header() -> Error {
+pub(super) fn stale_header() -> Error {
     Error::Stale {
         sentence: "the store shows an old header, with keys that were changed since".to_owned(),
         remedy: "Look for the newer copy; if this one is all there is, accept it with \

@@ -1,16 +1,22 @@
 //! What random sequences have found once, each at its shortest.
 
+use nacre_core::ids::Epoch;
+use nacre_core::object_name::ObjectName;
+
 use super::ops::{Op, Trouble, What};
 use super::world::{Counts, World};
 
-/// Gives a command while the other machine gives one before the first one's call of each number. The archive has a few sessions then.
-fn at_every_call(what: What, others: &[What]) -> Counts {
-    let command = |by, what, trouble, salt| Op::Command {
+fn command(by: usize, what: What, trouble: Trouble, salt: u64) -> Op {
+    Op::Command {
         by,
         what,
         trouble,
         salt,
-    };
+    }
+}
+
+/// Gives a command while the other machine gives one before the first one's call of each number. The archive has a few sessions then.
+fn at_every_call(what: What, others: &[What]) -> Counts {
     let mut world = World::new(0).unwrap();
     for salt in 0..4 {
         let sent = world.step(command(0, What::Send, Trouble::Nothing, salt));
@@ -74,5 +80,34 @@ fn two_machines_that_remove_the_same_key_at_once_lock_nobody_out() {
             });
             done.unwrap_or_else(|why| panic!("before call {before}, salt {salt}: {why}"));
         }
+    }
+}
+
+/// A power cut had brought a removed head back, that before the one which a machine had seen last. Another writer removed what was listed behind it
+/// before it was read: the machine took its own head for one that the store had lost, and put it again.
+#[test]
+fn heads_that_go_while_they_are_read_are_no_reason_to_put_an_old_one_again() {
+    let places = (0..20).flat_map(|before| (4..8).map(move |salt| (before, salt)));
+    for (before, salt) in places {
+        let mut world = World::new(0).unwrap();
+        let mut step = |by, what, salt| {
+            let done = world.step(command(by, what, Trouble::Nothing, salt));
+            done.unwrap();
+            world.machines[by].anchor().unwrap().epoch
+        };
+        step(1, What::Send, 1);
+        let seen = step(0, What::Add, 2);
+        let old = ObjectName::Head(Epoch(seen.0 - 1));
+        let back = world.store.live().objects().remove(&old).unwrap();
+        for salt in 0..3 {
+            let sent = world.step(command(1, What::Add, Trouble::Nothing, salt));
+            sent.unwrap();
+        }
+        world.store.live().tamper(old, back);
+        let trouble = Trouble::Meanwhile(before, What::Send);
+        let done = world.step(command(0, What::Check, trouble, salt));
+        done.unwrap_or_else(|why| panic!("before call {before}, salt {salt}: {why}"));
+        let objects = world.store.live().objects();
+        assert!(!objects.contains_key(&ObjectName::Head(seen)));
     }
 }

@@ -5,6 +5,8 @@ use thiserror::Error;
 use super::{Credential, Header, UnlockError, Unlocked};
 use crate::error::FormatError;
 use crate::ids::{Generation, HeaderHash};
+use crate::keys::Keys;
+use crate::node::ChunkFormat;
 
 /// How many generations are looked at, from the newest down: an interrupted change leaves two, several in a row one more each; a hostile store
 /// may show any number, each of which would cost a second and a gigabyte.
@@ -32,15 +34,45 @@ pub enum HeaderError {
     /// The head says another header.
     #[error("the header in the store (generation {0}) is not the one that the newest head names")]
     NotTheHeads(Generation),
+    /// None opens that may be in force, but an older one does.
+    #[error("this key opens nothing but a header that is older than this machine has seen")]
+    OnlyOlder(TooOld),
     /// None opens.
     #[error(transparent)]
     Unlock(#[from] UnlockError),
 }
 
+/// A header below the generation that this machine has pinned, which a key opens: never in force. It serves to look at what the newest head says, so
+/// that a store that was put back can be told from a key that was removed.
+#[derive(Clone, Debug)]
+pub struct TooOld(Box<Unlocked>);
+
+impl TooOld {
+    /// What would open the archive, were it as old as this header.
+    pub fn keys(&self) -> Keys {
+        self.0.keys()
+    }
+
+    /// How large chunks are.
+    pub fn format(&self) -> ChunkFormat {
+        self.0.description().format
+    }
+}
+
+impl PartialEq for TooOld {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.bytes() == other.0.bytes()
+    }
+}
+
+impl Eq for TooOld {}
+
 /// The well-formed headers of a store, newest first.
 #[derive(Clone, Debug)]
 pub struct Candidates {
     headers: Vec<Header>,
+    /// Below the generation that this machine has pinned.
+    too_old: Vec<Header>,
 }
 
 impl Candidates {
@@ -77,14 +109,14 @@ impl Candidates {
             (None, Some(error)) => return Err(HeaderError::NoneUsable(error)),
             (None, None) => return Err(HeaderError::Missing),
         };
-        if let Some(pinned) = pinned {
-            headers.retain(|header| header.description().generation >= pinned);
-            if headers.is_empty() {
-                let found = newest;
-                return Err(HeaderError::Older { found, pinned });
-            }
+        let is_allowed =
+            |header: &Header| pinned.is_none_or(|pinned| header.description().generation >= pinned);
+        let (headers, too_old): (Vec<Header>, _) = headers.into_iter().partition(is_allowed);
+        if let Some(pinned) = pinned.filter(|_| headers.is_empty()) {
+            let found = newest;
+            return Err(HeaderError::Older { found, pinned });
         }
-        Ok(Self { headers })
+        Ok(Self { headers, too_old })
     }
 
     /// The newest well-formed header, not proven: for what can be shown before a key is asked for.
@@ -144,7 +176,10 @@ impl Candidates {
 
     /// Unlocks the newest header that opens and whose MAC fits. What it gives must still be held against the newest head, with
     /// [`Unlocked::check_named`]: a credential that was removed opens only older ones.
+    ///
+    /// If none does, those below the pinned generation are tried, to tell why. Not with a remembered key: that it is an old one says nothing.
     pub fn unlock(self, credential: &Credential<'_>) -> Result<Unlocked, HeaderError> {
+        let memory = self.passphrase_memory();
         let mut first_error = None;
         for header in self.headers {
             match header.unlock(credential) {
@@ -152,6 +187,14 @@ impl Candidates {
                 // To try on would not bring the memory.
                 Err(error @ UnlockError::Kdf(_)) => return Err(error.into()),
                 Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        if !matches!(credential, Credential::Master(_)) {
+            // That takes no more memory than was looked for.
+            let affordable = |header: &Header| header.passphrase_memory() <= memory;
+            let mut too_old = self.too_old.into_iter().filter(affordable);
+            if let Some(older) = too_old.find_map(|header| header.unlock(credential).ok()) {
+                return Err(HeaderError::OnlyOlder(TooOld(Box::new(older))));
             }
         }
         Err(first_error.map_or(HeaderError::Missing, HeaderError::Unlock))

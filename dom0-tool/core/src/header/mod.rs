@@ -15,7 +15,7 @@ use crate::ids::{ArchiveId, Generation, HeaderHash, KeyGeneration, OriginId};
 use crate::keys::MAX_KEYRING;
 use crate::node::ChunkFormat;
 
-pub use candidates::{Candidates, HeaderError};
+pub use candidates::{Candidates, HeaderError, TooOld};
 pub use slot::{NewSecret, NewSlot, Slot, SlotKind};
 pub use unlock::{Credential, UnlockError};
 pub use unlocked::{ChangeError, NewHeader, Unlocked};

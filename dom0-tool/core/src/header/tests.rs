@@ -312,7 +312,10 @@ mod in_force {
         assert_eq!(refused, older);
         // With both at hand, the key that was removed opens neither the pinned one ...
         let both = [(1, first.bytes()), (2, second.bytes())];
-        assert!(open(choose(&both, Some(2)).unwrap(), 7).is_err());
+        let removed = open(choose(&both, Some(2)).unwrap(), 7).unwrap_err();
+        assert!(matches!(removed, HeaderError::OnlyOlder(_)), "{removed:?}");
+        let wrong = open(choose(&both, Some(2)).unwrap(), 9).unwrap_err();
+        assert!(matches!(wrong, HeaderError::Unlock(_)), "{wrong:?}");
         // ... nor, on a machine that remembers nothing, one that the head does not name.
         let old = choose(&both, None).unwrap();
         let old = old.unlock(&Credential::KeyFile(&secret(7))).unwrap();
