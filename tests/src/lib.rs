@@ -24,6 +24,7 @@ mod recount;
 mod simulated_clock;
 mod skip;
 pub mod sshd;
+pub mod terminal;
 
 pub use chunk_hashes::{KnownHashes, chunk_hashes};
 pub use crash_log::{CrashLog, Cut, Cuts};

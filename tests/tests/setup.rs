@@ -6,13 +6,13 @@
 )]
 
 use std::fs;
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use nacre_tests::desk::{Desk, Ended, end};
 use nacre_tests::skip;
+use nacre_tests::terminal::{CODE, missing, typed};
 
 /// A machine on which nothing is set up: no ini, and a `systemctl` that writes down what it is asked.
 struct Machine {
@@ -69,20 +69,30 @@ impl Machine {
         end(&mut self.command(&self.words(&more)))
     }
 
+    /// Whether it ended well, and what was on the screen.
+    fn typed(&self, words: &[String], answers: &[(&str, &str)]) -> (bool, String) {
+        let ended = typed(&self.command(words), answers);
+        (ended.code == 0, ended.out)
+    }
+
     fn ini(&self) -> String {
         fs::read_to_string(self.path("nacre.ini")).unwrap()
     }
 
-    /// Lists by the name that was given, with nothing but the ini.
-    fn list(&self) -> Ended {
-        let words = [
-            self.path("nacre").display().to_string(),
-            "list".to_owned(),
-            format!("--config={}", self.path("nacre.ini").display()),
-            format!("--meta-dir={}", self.path("state").display()),
-            "--unattended".to_owned(),
-        ];
-        end(&mut self.command(&words))
+    /// The words of a command that finds everything else in the ini.
+    fn by_the_ini(&self, command: &[&str]) -> Vec<String> {
+        let mut words = vec![self.path("nacre").display().to_string()];
+        words.extend(command.iter().map(|word| (*word).to_owned()));
+        for (option, name) in [("config", "nacre.ini"), ("meta-dir", "state")] {
+            words.push(format!("--{option}={}", self.path(name).display()));
+        }
+        words.push("--unattended".to_owned());
+        words
+    }
+
+    /// Lists with nothing but the ini.
+    fn list(&self, more: &[&str]) -> Ended {
+        end(&mut self.command(&self.by_the_ini(&[&["list"], more].concat())))
     }
 }
 
@@ -151,7 +161,7 @@ fn a_script_sets_up_what_the_plan_said_and_a_second_time_nothing_new() {
         fs::read_to_string(machine.path("asked")).unwrap(),
         "enable --now nacre-backup.timer\n"
     );
-    assert_eq!(machine.list().code, 0, "the ini alone opens the archive");
+    assert_eq!(machine.list(&[]).code, 0, "the ini alone opens the archive");
     let (ini, key) = (machine.ini(), fs::read(machine.path("night.key")).unwrap());
 
     let again = machine.setup(&["--timer", "--force"]);
@@ -232,6 +242,51 @@ fn settings_that_are_there_stay_and_a_second_target_comes_behind_them() {
 }
 
 #[test]
+fn a_target_that_the_ini_names_gets_a_key_file_only_where_it_has_none() {
+    let machine = Machine::new("");
+    let place = machine.path("store/laptop").display().to_string();
+    let named = format!("[target nas]\n# mine\ndest = file:{place}\n");
+    fs::write(machine.path("nacre.ini"), &named).unwrap();
+    let setup = |more: &[&str]| {
+        let words = machine.words(&[&["--dest=nas", "--timer", "--unattended"], more].concat());
+        end(&mut machine.command(&words))
+    };
+    let ended = setup(&["--force"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let line = format!(
+        "[target nas]\nkey-file = {}\n",
+        machine.path("night.key").display()
+    );
+    assert_eq!(machine.ini(), named.replace("[target nas]\n", &line));
+    let again = setup(&["--force"]);
+    assert!(
+        !again.out.contains("key add") && again.out.contains("stays as it is"),
+        "{again:?}"
+    );
+    let listed = machine.list(&["--dest=nas"]);
+    assert_eq!(listed.code, 0, "the ini alone opens it: {listed:?}");
+
+    // Without a word of where, the key file is the one that the ini names.
+    let words = machine.by_the_ini(&["setup", "--dest=nas", "--timer", "--dry-run"]);
+    let plan = end(&mut machine.command(&words));
+    assert!(
+        plan.code == 0 && !plan.out.contains("/etc/nacre/") && !plan.out.contains("key add"),
+        "{plan:?}"
+    );
+    // And a command that prints the passphrase does for nobody being there.
+    fs::write(
+        machine.path("nacre.ini"),
+        format!("{named}passcmd = pass nas\n"),
+    )
+    .unwrap();
+    let plan = end(&mut machine.command(&words));
+    assert!(
+        plan.code == 0 && !plan.out.contains(".key") && plan.out.contains("stays as it is"),
+        "{plan:?}"
+    );
+}
+
+#[test]
 fn a_step_that_fails_ends_it_and_what_is_left_is_said() {
     let machine = Machine::new("exit 1");
     let ended = machine.setup(&["--timer", "--force"]);
@@ -256,69 +311,11 @@ fn a_step_that_fails_ends_it_and_what_is_left_is_said() {
     assert!(!nowhere.path("asked").exists());
 }
 
-/// Answers at a terminal: waits for each prompt, then types. Prompts are taken in any order, each as often as it comes.
-fn typed(command: &str, machine: &Machine, answers: &[(&str, &str)]) -> (bool, String) {
-    let mut script = Command::new("script");
-    script
-        .args(["-qefc", command, "/dev/null"])
-        .current_dir(machine.path(""));
-    script.env(
-        "PATH",
-        format!("{}:/usr/bin:/bin", machine.path("tools").display()),
-    );
-    let mut child = script
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut keyboard = child.stdin.take().unwrap();
-    let mut screen = child.stdout.take().unwrap();
-    let (mut seen, mut answered) = (String::new(), 0);
-    let mut buffer = [0_u8; 4096];
-    loop {
-        let length = screen.read(&mut buffer).unwrap_or(0);
-        if length == 0 {
-            break;
-        }
-        seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
-        let new = seen.get(answered..).unwrap_or_default();
-        let Some((prompt, answer)) = answers
-            .iter()
-            .find(|(prompt, _)| new.trim_end().ends_with(prompt))
-        else {
-            continue;
-        };
-        // The code stands on the sheet, in two lines of seven groups.
-        let answer = if *answer == "CODE" {
-            let groups = |line: &&str| {
-                line.trim()
-                    .split('-')
-                    .filter(|group| group.len() == 4)
-                    .count()
-                    == 7
-            };
-            seen.lines()
-                .filter(groups)
-                .map(str::trim)
-                .collect::<Vec<_>>()
-                .join("-")
-        } else {
-            (*answer).to_owned()
-        };
-        answered = seen.len();
-        assert!(
-            writeln!(keyboard, "{answer}").is_ok(),
-            "nobody reads what is typed at {prompt:?}: {seen}"
-        );
-    }
-    (child.wait().unwrap().success(), seen)
-}
-
 #[test]
 fn a_person_is_led_from_the_question_where_to_the_last_step() {
     const NAME: &str = "a_person_is_led_from_the_question_where_to_the_last_step";
-    if !PathBuf::from("/usr/bin/script").is_file() {
-        skip!(NAME, "there is no terminal to be had: `script` is missing");
+    if let Some(why) = missing() {
+        skip!(NAME, "{why}");
     }
     let machine = Machine::new("");
     let words = machine.words(&["--timer", "--name=disk"]);
@@ -329,9 +326,9 @@ fn a_person_is_led_from_the_question_where_to_the_last_step() {
         ("(at least 10 bytes):", "correct horse battery"),
         ("The same again:", "correct horse battery"),
         ("laptop:", "correct horse battery"),
-        ("(an empty line gives up):", "CODE"),
+        ("(an empty line gives up):", CODE),
     ];
-    let (well, seen) = typed(&words.join(" "), &machine, &answers);
+    let (well, seen) = machine.typed(&words, &answers);
     assert!(well, "{seen}");
     let at = |text: &str| seen.find(text).unwrap_or_else(|| panic!("{text}: {seen}"));
     // The plan before the first step, the sheet before the key file.
@@ -343,7 +340,7 @@ fn a_person_is_led_from_the_question_where_to_the_last_step() {
         seen.contains("done; the first backup: nacre backup --includes --dest=disk"),
         "{seen}"
     );
-    assert_eq!(machine.list().code, 0, "the ini alone opens the archive");
+    assert_eq!(machine.list(&[]).code, 0, "the ini alone opens the archive");
     assert_eq!(
         fs::read_to_string(machine.path("asked")).unwrap(),
         "enable --now nacre-backup.timer\n"
@@ -354,7 +351,7 @@ fn a_person_is_led_from_the_question_where_to_the_last_step() {
         ("qubes-ssh://QUBE:HOST/PATH)", place.as_str()),
         ("Shall it be done? [y/N]", "y"),
     ];
-    let (well, seen) = typed(&words.join(" "), &machine, &answers);
+    let (well, seen) = machine.typed(&words, &answers);
     assert!(
         well && !seen.contains("RECOVERY SHEET") && seen.contains("nacre key recovery --dest=disk"),
         "{seen}"
@@ -364,19 +361,15 @@ fn a_person_is_led_from_the_question_where_to_the_last_step() {
 #[test]
 fn who_says_no_has_changed_nothing() {
     const NAME: &str = "who_says_no_has_changed_nothing";
-    if !PathBuf::from("/usr/bin/script").is_file() {
-        skip!(NAME, "there is no terminal to be had: `script` is missing");
+    if let Some(why) = missing() {
+        skip!(NAME, "{why}");
     }
     let machine = Machine::new("");
     let words = machine.words(&[&format!(
         "--dest=file:{}",
         machine.path("store/laptop").display()
     )]);
-    let (well, seen) = typed(
-        &words.join(" "),
-        &machine,
-        &[("Shall it be done? [y/N]", "n")],
-    );
+    let (well, seen) = machine.typed(&words, &[("Shall it be done? [y/N]", "n")]);
     assert!(!well && seen.contains("nothing was done"), "{seen}");
     assert!(!machine.path("store/laptop").exists());
     assert_eq!(machine.ini(), "# nothing yet\n");

@@ -315,11 +315,15 @@ fn by_passphrase(world: &World<'_>, candidates: &Candidates) -> Result<Unlocked>
         if let Some(Ok(secret)) = &code
             && let Ok(unlocked) = candidates.clone().unlock(&Credential::Recovery(secret))
         {
+            world.met().typed = Some(typed);
             return Ok(unlocked);
         }
         let slip = code.and_then(Result::err).map(|slip| slip.to_string());
         match candidates.clone().unlock(&Credential::Passphrase(&typed)) {
-            Ok(unlocked) => return Ok(unlocked),
+            Ok(unlocked) => {
+                world.met().typed = Some(typed);
+                return Ok(unlocked);
+            }
             Err(HeaderError::Unlock(UnlockError::WrongCredential(_)))
                 if world.prompt.may_retry() && attempt < TRIES =>
             {
@@ -347,6 +351,7 @@ fn by_recovery_code(world: &World<'_>, candidates: &Candidates) -> Result<Unlock
         match Secret::from_recovery_code(&text) {
             Ok(secret) => {
                 let opened = candidates.clone().unlock(&Credential::Recovery(&secret));
+                world.met().typed = opened.is_ok().then(|| typed.clone());
                 return opened.map_err(wrong_key);
             }
             Err(slip) if world.prompt.may_retry() && attempt < TRIES => {

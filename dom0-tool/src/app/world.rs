@@ -14,7 +14,7 @@ use super::retrying::Tries;
 use crate::archive::{EntropySource, Error, Memory, Result, parse_id};
 use crate::cli::{Common, Verbosity};
 use crate::clock::SystemClock;
-use crate::joints::{Clock, Entropy, Level, Moment, Monitor, StateDir};
+use crate::joints::{self, Clock, Entropy, Level, Moment, Monitor, StateDir};
 use crate::report;
 use crate::state::{self, Directory};
 use crate::unlock::Prompt;
@@ -42,6 +42,8 @@ pub struct World<'a> {
 pub struct Met {
     /// The archive's key: it may have to be opened anew, and nobody is asked twice in one run.
     pub master: Option<Secret>,
+    /// What opened it, as somebody typed it: who wraps a new master in it need not ask again.
+    pub typed: Option<joints::Secret>,
     /// Whether it was said what its store cannot promise.
     pub warned: bool,
 }

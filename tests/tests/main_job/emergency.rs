@@ -6,7 +6,7 @@ use std::process::Command;
 
 use nacre_tests::desk::{Desk, end};
 use nacre_tests::emergency::{python, restorer};
-use nacre_tests::skip;
+use nacre_tests::{helper_program, skip};
 
 use super::{CHUNK, data_pack, desk_with_session, make_image, write_sparse};
 
@@ -43,6 +43,43 @@ fn the_sheet_tells_the_script_beside_the_archive_from_another() {
     fs::write(&copy, "import os\n").unwrap();
     let sheet = desk.done(&["key", "recovery", "--untested"]);
     assert!(sheet.contains(digest) && fs::read(&copy).unwrap() == b"import os\n");
+}
+
+/// Puts a helper in the place of the real one that answers a request by what an older one says to it: that it does not know it.
+fn older_helper(desk: &Desk, request: &str) {
+    let (real, place) = (helper_program(), desk.path("nacre-helper"));
+    let plan = format!("error-8\n{request}\n1\n{}\n", real.display());
+    fs::write(desk.path("strike"), plan).unwrap();
+    fs::remove_file(&place).unwrap();
+    fs::copy(real.with_file_name("nacre-hostile-helper"), &place).unwrap();
+}
+
+#[test]
+fn with_a_helper_that_cannot_keep_the_script_the_archive_is_made_all_the_same() {
+    let desk = Desk::new();
+    let content = make_image(&desk, "vol.img", 3);
+    older_helper(&desk, "LeaveRestorer");
+    let made = desk.run(&["arch-init"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let warning =
+        "warning: the script that restores without nacre could not be put beside the archive";
+    let remedy = "copy /usr/share/nacre/emergency_restore.py to it";
+    assert!(
+        made.err.contains(warning) && made.err.contains(remedy),
+        "{made:?}"
+    );
+    // Nor does a sheet name a copy that is not there.
+    older_helper(&desk, "LeaveRestorer");
+    let sheet = desk.run(&["key", "recovery", "--untested"]);
+    assert_eq!(sheet.code, 0, "{sheet:?}");
+    assert!(
+        sheet.err.contains(warning) && !sheet.out.contains("A copy lies beside"),
+        "{sheet:?}"
+    );
+    desk.done(&["send", &desk.import("vol", "vol.img")]);
+    let goal = format!("--save-to={}", desk.path("back.img").display());
+    desk.done(&["receive", "vol", &goal]);
+    assert!(fs::read(desk.path("back.img")).unwrap() == content);
 }
 
 /// A volume restored with a key of any kind.

@@ -10,7 +10,7 @@ use crate::{command, done, packages, root};
 
 /// Packs by the spec what was built already: its `%prep` and `%build` are left out, all else is done.
 fn by_the_spec(built: &Path, top: &Path) -> Vec<PathBuf> {
-    let tree = top.join("BUILD/nacre-0.9.0");
+    let tree = top.join(concat!("BUILD/nacre-", env!("CARGO_PKG_VERSION")));
     fs::create_dir_all(&tree).unwrap();
     done(
         command("cp")

@@ -116,6 +116,12 @@ fn dom0_and_the_backup_qube_are_set_up_once_and_for_all() {
     nothing_to_do(&dom0.apply("nacre.qube,nacre.dom0", &[]));
     nothing_to_do(&dom0.apply("nacre.qube,nacre.dom0", &["test=True"]));
 
+    // It says beforehand what it would take away, and takes nothing.
+    let planned = dom0.apply("nacre.remove", &["test=True"]);
+    all_well(&planned);
+    let would = planned.iter().filter(|state| state.result.is_none());
+    assert!(would.count() >= 3, "{planned:#?}");
+    assert_eq!(dom0.read("/etc/nacre/nacre.ini").as_ref(), Some(&ini));
     all_well(&dom0.apply("nacre.remove", &[]));
     assert!(
         dom0.read("/etc/nacre/nacre.ini").is_none()
@@ -135,6 +141,7 @@ fn dom0_and_the_backup_qube_are_set_up_once_and_for_all() {
             .contains("sys-backup")
     );
     nothing_to_do(&dom0.apply("nacre.remove", &[]));
+    nothing_to_do(&dom0.apply("nacre.remove", &["test=True"]));
 }
 
 #[test]
@@ -163,6 +170,7 @@ fn the_template_gets_the_helper_and_its_service() {
         template.read("/usr/lib/qubes/nacre-helper").is_none()
             && template.read("/etc/qubes-rpc/nacre.Store").is_none()
     );
+    nothing_to_do(&template.apply("nacre.remove", &["test=True"]));
 }
 
 #[test]

@@ -116,7 +116,7 @@ pub fn run(
     Ok(())
 }
 
-/// The secrets that the command line brings.
+/// The secrets that the command line brings, and the one that was typed to open the archive.
 fn given(world: &World<'_>, key_files: &[PathBuf], passcmds: &[String]) -> Result<Vec<Offer>> {
     let mut offers = Vec::new();
     for path in world.common.key_file.iter().chain(key_files) {
@@ -129,14 +129,20 @@ fn given(world: &World<'_>, key_files: &[PathBuf], passcmds: &[String]) -> Resul
             unattended: true,
         };
         let secret = prompt.ask(crate::joints::Purpose::Unlock { place: "" });
-        let secret = secret.map_err(unanswered)?;
-        let code = KeySecret::from_recovery_code(&String::from_utf8_lossy(&secret));
-        offers.push(match code {
-            Ok(code) => Offer::Recovery(code),
-            Err(_) => Offer::Passphrase(secret),
-        });
+        offers.push(code_or_passphrase(secret.map_err(unanswered)?));
+    }
+    if world.common.passcmd.is_none() {
+        let typed = world.met().typed.take();
+        offers.extend(typed.map(code_or_passphrase));
     }
     Ok(offers)
+}
+
+fn code_or_passphrase(secret: Secret) -> Offer {
+    match KeySecret::from_recovery_code(&String::from_utf8_lossy(&secret)) {
+        Ok(code) => Offer::Recovery(code),
+        Err(_) => Offer::Passphrase(secret),
+    }
 }
 
 /// The offer that opens a slot. Each opens one at most: it is taken.
@@ -220,7 +226,7 @@ fn yes_to(world: &World<'_>, dropped: &[String]) -> Result<()> {
             "Give --keep-key-file or --keep-passcmd for those to keep, and --force to drop the others.",
         ));
     }
-    let question = format!("Drop {names}? They will no longer open the archive.");
+    let question = format!("Drop {names}? What is dropped no longer opens the archive.");
     if world.prompt.confirm(&question).map_err(unanswered)? {
         return Ok(());
     }

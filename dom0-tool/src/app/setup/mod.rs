@@ -27,7 +27,7 @@ pub fn run(world: &World<'_>, wanted: &Setup) -> Result<Exit> {
         other => other,
     };
     let wanted = &Setup {
-        key_file: absolute(&wanted.key_file)?,
+        key_file: wanted.key_file.as_deref().map(absolute).transpose()?,
         ..wanted.clone()
     };
     let common = Common {

@@ -1,10 +1,10 @@
 //! What `setup` is going to do: commands and files, as they are shown and as they are carried out.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::ini;
+use super::ini::{self, Ini, Key};
 use crate::archive::Result;
 use crate::cli::{Common, Setup, Target};
 use crate::config::DEFAULT_PATH;
@@ -62,9 +62,20 @@ impl Plan {
         };
         let path = wishes.setup.ini.clone();
         let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
-        let is_named = ini::has_target(&path, wishes.name)?;
-        let has_key_file = plan.archive(wishes, is_named);
-        plan.settings(wishes, path, has_key_file)?;
+        let ini = Ini::read(&path)?;
+        let key = ini.key(wishes.name);
+        let key_file = match (&wishes.setup.key_file, &key) {
+            (Some(wanted), _) => wanted.clone(),
+            (None, Some(Key::File(named))) => named.clone(),
+            (None, _) => PathBuf::from(format!("/etc/nacre/{}.key", wishes.name)),
+        };
+        let has_key_file = plan.archive(wishes, key.as_ref(), &key_file);
+        let change = ini.with_target(
+            wishes.name,
+            wishes.target,
+            has_key_file.then_some(&*key_file),
+        );
+        plan.settings(wishes, path, change);
         if wishes.setup.timer {
             let words = ["systemctl", "enable", "--now", "nacre-backup.timer"];
             plan.run(
@@ -76,9 +87,9 @@ impl Plan {
     }
 
     /// The archive and its keys, the sheet before the key file: who relies on runs without a passphrase must not lose the archive with this machine.
-    /// Whether there is a key file then. The settings come behind the sheet: where they name the target (`is_named`), an earlier run went past it.
-    fn archive(&mut self, wishes: &Wishes<'_>, is_named: bool) -> bool {
-        let key_file = wishes.setup.key_file.display().to_string();
+    /// Whether there is a key file then. The settings come behind the sheet: where they name the target (`named`), an earlier run went past it.
+    fn archive(&mut self, wishes: &Wishes<'_>, named: Option<&Key>, path: &Path) -> bool {
+        let key_file = path.display().to_string();
         let unattended = !wishes.has_person;
         if wishes.is_known {
             self.notes
@@ -98,7 +109,7 @@ impl Plan {
         if !wishes.setup.sheet {
             self.notes
                 .push("no recovery sheet is printed, because you said so".to_owned());
-        } else if wishes.is_known && is_named {
+        } else if wishes.is_known && named.is_some() {
             self.notes.push(format!(
                 "no recovery sheet is printed, because this target was set up before; `nacre key list --dest={0}` shows whether the archive has one \
                  (a recovery code), `nacre key recovery --dest={0}` prints another",
@@ -117,8 +128,10 @@ impl Plan {
             );
         }
         let made = !wishes.is_known && unattended && wishes.common.passcmd.is_none();
-        let is_there = wishes.setup.key_file.exists();
-        if wishes.setup.timer && !made && !(wishes.is_known && is_there) {
+        // Who has a command that prints the passphrase needs no key file, unless they name one.
+        let by_command = named == Some(&Key::Command) && wishes.setup.key_file.is_none();
+        let wanted = wishes.setup.timer && !by_command;
+        if wanted && !made && !(wishes.is_known && path.exists()) {
             let new = format!("--new-key-file={key_file}");
             let words = command(
                 wishes,
@@ -127,12 +140,11 @@ impl Plan {
             );
             self.run("make a key file for runs that nobody attends", words);
         }
-        made || wishes.setup.timer
+        made || wanted
     }
 
-    fn settings(&mut self, wishes: &Wishes<'_>, path: PathBuf, has_key_file: bool) -> Result<()> {
-        let key_file = has_key_file.then_some(wishes.setup.key_file.as_path());
-        match ini::with_target(&path, wishes.name, wishes.target, key_file)? {
+    fn settings(&mut self, wishes: &Wishes<'_>, path: PathBuf, change: ini::Change) {
+        match change {
             ini::Change::None => self.notes.push(format!(
                 "{} names the target {} already and stays as it is",
                 path.display(),
@@ -140,8 +152,8 @@ impl Plan {
             )),
             ini::Change::New(text) => self.write("write the settings", path, text),
             ini::Change::Added(text) => self.write("add the target to the settings", path, text),
+            ini::Change::Key(text) => self.write("add the key file to the settings", path, text),
         }
-        Ok(())
     }
 
     fn run(&mut self, purpose: &'static str, words: Vec<String>) {

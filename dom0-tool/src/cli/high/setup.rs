@@ -1,7 +1,5 @@
 //! What `setup` means.
 
-use std::path::PathBuf;
-
 use super::{Meaning, common_anywhere};
 use crate::cli::error::UsageError;
 use crate::cli::low::{self, Unlock};
@@ -32,9 +30,8 @@ pub fn setup(low: low::Setup) -> Meaning {
         dry_run: low.dry_run,
         ..common_anywhere(low.place, unlock)?
     };
-    let key_file = PathBuf::from(format!("/etc/nacre/{name}.key"));
     let request = Setup {
-        key_file: low.new_key_file.unwrap_or(key_file),
+        key_file: low.new_key_file,
         timer: low.timer,
         sheet: low.sheet.is_none_or(|switch| switch.0),
         force: low.force,

@@ -16,7 +16,7 @@ pub struct Setup {
     /// Back up daily, with a key file (nacre-backup.timer)
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "timer")]
     pub timer: bool,
-    /// The key file for runs that nobody attends [default: /etc/nacre/NAME.key]
+    /// The key file for runs that nobody attends [default: what the ini names, or /etc/nacre/NAME.key]
     #[arg(long, value_name = "FILE")]
     pub new_key_file: Option<PathBuf>,
     /// Print a recovery sheet and have its code typed back in: on or off, if there is one [default: on]

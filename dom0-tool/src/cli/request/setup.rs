@@ -9,8 +9,8 @@ pub struct Setup {
     pub name: String,
     /// Backed up daily.
     pub timer: bool,
-    /// The key file for that.
-    pub key_file: PathBuf,
+    /// The key file for that, if one was named.
+    pub key_file: Option<PathBuf>,
     /// A recovery sheet is printed.
     pub sheet: bool,
     /// Without asking.
