@@ -4,12 +4,14 @@
 //! strictly. Facts are those of qubes-core-admin 4.2 and 4.3.
 
 mod devices;
+mod fuzzing;
 mod parse;
 mod registry;
 mod socket;
 
 use std::path::{Path, PathBuf};
 
+pub use fuzzing::check_answers;
 pub use registry::AdminApi;
 pub use socket::{EXTERNAL_SOCKET, INTERNAL_SOCKET, Socket};
 

@@ -102,7 +102,7 @@ fn whole(bytes: &[u8]) -> Result<String, Nonsense> {
 }
 
 /// `SIZE PATH`
-fn import_place(bytes: &[u8]) -> Result<ImportPlace, Nonsense> {
+pub(super) fn import_place(bytes: &[u8]) -> Result<ImportPlace, Nonsense> {
     let text = parse::text(bytes)?.trim_end_matches('\n');
     let (size, path) = text.split_once(' ').ok_or_else(|| text.to_owned())?;
     let size = size.parse().map_err(|_| text.to_owned())?;

@@ -158,7 +158,7 @@ fn is_silence(error: &std::io::Error) -> bool {
 }
 
 /// `0\0` content; `2\0` exception; nothing at all: refused.
-fn understand(call: &Call<'_>, mut answer: Vec<u8>) -> Result<Vec<u8>, RegistryError> {
+pub(super) fn understand(call: &Call<'_>, mut answer: Vec<u8>) -> Result<Vec<u8>, RegistryError> {
     match answer.get(..2) {
         Some(b"0\0") => Ok(answer.split_off(2)),
         Some(b"2\0") => Err(exception(call, &answer)),
