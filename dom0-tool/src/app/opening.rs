@@ -102,24 +102,37 @@ fn hear_witnesses(world: &World<'_>, archive: &mut Archive) -> Result<()> {
 /// Keeps other writers on this machine away from the archive, then opens it: what is read must not be old when it is changed.
 pub fn open_to_write(world: &World<'_>, purpose: &str) -> Result<(Archive, Box<dyn StateLock>)> {
     let mut archive = open_archive(world)?;
+    let mut newly_seen = archive.is_newly_seen();
     let lock = archive.memory().dir().lock(purpose)?;
     if !archive.is_newest()? {
         // Another writer was done between our look and our lock.
         archive = open_archive(world)?;
+        newly_seen |= archive.is_newly_seen();
     }
-    let archive = writable(archive)?;
+    let archive = writable(archive, newly_seen)?;
     hazards::tell(world, archive.store().as_ref());
     Ok((archive, lock))
 }
 
-fn writable(archive: Archive) -> Result<Archive> {
+/// `newly_seen`: what is there may rest on a commit that was cut off before it was durable, of this machine or another. A command that finds
+/// nothing left to do must not tell success because of it.
+fn writable(archive: Archive, newly_seen: bool) -> Result<Archive> {
     if archive.head().forbids_writing() {
         return Err(Error::refused(
             "a newer nacre has written to this archive what this one would destroy",
             "Update nacre; reading still works.",
         ));
     }
+    if newly_seen {
+        archive.confirm()?;
+    }
     Ok(archive)
+}
+
+fn open_writable(world: &World<'_>) -> Result<Archive> {
+    let archive = open_archive(world)?;
+    let newly_seen = archive.is_newly_seen();
+    writable(archive, newly_seen)
 }
 
 fn read_pin(world: &World<'_>) -> Result<Option<Pin>> {
@@ -201,7 +214,7 @@ pub fn retried_with<T>(
     let mut first = true;
     retried(world, || {
         if !std::mem::take(&mut first) {
-            *archive = writable(open_archive(world)?)?;
+            *archive = open_writable(world)?;
         }
         let done = attempt(archive);
         archive.unless_outrun(done)
@@ -257,7 +270,7 @@ pub fn continued<T>(
 /// Opens the archive anew after a connection that broke, for the same command.
 pub fn reopen(world: &World<'_>, archive: &mut Archive) -> Result<()> {
     let rule = archive.take_domain_rule();
-    *archive = writable(open_archive(world)?)?;
+    *archive = open_writable(world)?;
     archive.set_domain_rule(rule);
     Ok(())
 }

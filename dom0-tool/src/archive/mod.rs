@@ -98,6 +98,8 @@ pub struct Archive {
     forgotten: BTreeSet<ArchiveId>,
     /// Whether this machine had no memory of the archive when it was opened.
     is_new_here: bool,
+    /// Whether the head was not the one that this machine remembered, when the archive was opened.
+    newly_seen: bool,
     domain_of: DomainRule,
 }
 
@@ -309,6 +311,24 @@ impl Archive {
             return Err(Error::Outrun);
         }
         self.check_race(head.epoch, HeadHash::of(object))?;
+        Ok(self.store.barrier()?)
+    }
+
+    /// Whether nobody has told this machine yet that the head survives a power cut: it has seen it for the first time now.
+    pub fn is_newly_seen(&self) -> bool {
+        self.newly_seen
+    }
+
+    /// Makes the head durable that was found in the store. Who put it may have been cut off before its barrier was answered, and a barrier reaches no
+    /// further than what its own connection has put: so it is put again, which changes nothing.
+    pub fn confirm(&self) -> Result<()> {
+        let Some(object) = self.memory.last_head()? else {
+            return Err(Error::internal());
+        };
+        let name = ObjectName::Head(self.head.epoch);
+        if put_unless_taken(self.store.as_ref(), name, &object, MAX_HEAD)?.is_none() {
+            return Err(Error::Outrun);
+        }
         Ok(self.store.barrier()?)
     }
 

@@ -135,7 +135,7 @@ fn open_once(store: &Arc<dyn Store>, options: &mut OpenOptions<'_>) -> Result<Ar
     let Remembered { memory, anchor, .. } = remembered;
     let highest = found.highest.max(memory.highest()?);
     let in_force = header.description().generation;
-    let archive = Archive {
+    let mut archive = Archive {
         store,
         head_hash: HeadHash::of(&found.object),
         nodes: Arc::new(nodes),
@@ -154,7 +154,9 @@ fn open_once(store: &Arc<dyn Store>, options: &mut OpenOptions<'_>) -> Result<Ar
         others: Vec::new(),
         forgotten: BTreeSet::new(),
         is_new_here: anchor.is_none(),
+        newly_seen: false,
     };
+    archive.newly_seen = anchor != Some(archive.anchor());
     archive.settle(anchor.as_ref(), &found.object, options.allow_rollback)?;
     Ok(archive)
 }

@@ -16,6 +16,7 @@ mod cases;
 mod dom0;
 mod judge;
 mod qube_verbs;
+mod retried;
 mod scene;
 mod table;
 mod verbs;

@@ -1,0 +1,75 @@
+//! What a broken connection and a second one may make of a commit.
+
+use crate::scene::{Scene, Strike};
+use crate::verbs::VERBS;
+
+/// The connection broke between a head and the answer to its barrier. That the head is found by the next connection does not mean that it survives a power cut:
+/// the helper that put it may have died before it synced the folder, and the next one knows nothing of that.
+#[test]
+fn a_head_that_is_found_after_a_broken_connection_is_made_durable_before_success_is_told() {
+    let scene = Scene::new(90);
+    let mut done = Vec::new();
+    // Those that commit a head of their own: the heads of a change of keys are looked after by itself, and a header's second copy can be lost again.
+    let names = ["send", "prune", "delete", "rename", "add", "session tag"];
+    for verb in VERBS.iter().filter(|verb| names.contains(&verb.name)) {
+        let run = |nth: usize| {
+            scene.reset();
+            (verb.prepare)(&scene);
+            scene.arm(&Strike {
+                attack: "unanswered",
+                kinds: "Barrier",
+                nth,
+            });
+            let mut arguments = (verb.arguments)(&scene);
+            arguments.push("--retry=1".to_owned());
+            let ended = scene.run(&arguments, false).ended;
+            (ended, scene.requests())
+        };
+        let (_, requests) = run(0);
+        let barriers = requests.iter().filter(|kind| *kind == "Barrier").count();
+        for nth in barriers.saturating_sub(1).max(1)..=barriers {
+            let (ended, requests) = run(nth);
+            if !ended.err.contains("trying again") || ended.code != 0 {
+                // The second connection was struck, too.
+                continue;
+            }
+            // The requests are those of the second one: nothing is put, removed or found behind which there is no barrier.
+            let changes = ["PutFinish", "PutCopy", "Delete", "Punch"];
+            let last = requests
+                .iter()
+                .rposition(|kind| changes.contains(&kind.as_str()));
+            let barrier = requests.iter().rposition(|kind| kind == "Barrier");
+            let place = format!("{}, barrier {nth} of {barriers}: {requests:?}", verb.name);
+            assert!(last.is_some() && last < barrier, "{place}");
+            scene.disarm();
+            (verb.done)(&scene, None).unwrap_or_else(|why| panic!("{place}: {why}"));
+            done.push(format!("{} at {nth} of {barriers}", verb.name));
+        }
+    }
+    println!("{}", done.join("\n"));
+    assert!(done.len() > 5, "{done:?}");
+}
+
+/// The same where the command had ended, and is given again: it finds that nothing is left to send.
+#[test]
+fn a_send_that_finds_all_done_by_one_that_was_cut_off_makes_it_durable_first() {
+    let scene = Scene::new(91);
+    let send = VERBS.iter().find(|verb| verb.name == "send").unwrap();
+    scene.reset();
+    let arguments = (send.arguments)(&scene);
+    let strike = |attack, nth| Strike {
+        attack,
+        kinds: "Barrier",
+        nth,
+    };
+    scene.arm(&strike("unanswered", 2));
+    let ended = scene.run(&arguments, false).ended;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    scene.arm(&strike("none", 0));
+    let ended = scene.run(&arguments, false).ended;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let requests = scene.requests();
+    let put = requests.iter().rposition(|kind| kind == "PutFinish");
+    let barrier = requests.iter().rposition(|kind| kind == "Barrier");
+    assert!(put.is_some() && put < barrier, "{requests:?}");
+}
