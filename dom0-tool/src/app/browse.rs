@@ -18,20 +18,25 @@ use crate::admin::AdminApi;
 use crate::archive::{Error, Result};
 use crate::cli::{Browse, Exit};
 use crate::joints::qubes::{QubeRegistry, RegistryErrorKind};
-use crate::qubes::restore::{Ended, Present, QubeEnd, browsing, carry_out};
+use crate::qubes::restore::{
+    Ended, Present, QubeEnd, browsing, carry_out, is_half_made, temporary_name,
+};
 use crate::qubes::{Storage, place};
 use crate::report::text;
 use crate::source::device_of;
+use crate::state::Lease;
 
 /// How often it is looked whether the qube still runs.
 const LOOK: Duration = Duration::from_millis(500);
+/// Stands in a lease while the qube of its name is being made, looked into or removed.
+const BEGUN: &str = "begun";
 /// How long a qube that was asked to stop is waited for.
 const STOPPING: Duration = Duration::from_secs(60);
 
 /// Opens a qube's files.
 pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
     let registry = registry()?;
-    let present = Present::read(&registry).map_err(|error| refused(&error))?;
+    let mut present = Present::read(&registry).map_err(|error| refused(&error))?;
     check_pool(&present, wanted.pool.as_deref())?;
     let archive = open_archive(world)?;
     let sessions = archive.sessions()?;
@@ -42,6 +47,10 @@ pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
     };
     let name = wanted.qube.0.as_str();
     let saved = source.read(&wanted.session, &[name])?;
+    let lease = match temporary_name(&saved, name) {
+        Some(temporary) => Some(make_way(world, &registry, &mut present, &temporary)?),
+        None => None,
+    };
     let plan = browsing(&saved, &present, name, wanted.pool.as_deref())
         .map_err(|why| Error::refused(format!("{name} cannot be browsed: {why}"), ""))?;
     let Some(qube) = plan.qubes.first() else {
@@ -56,6 +65,10 @@ pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
     if world.common.dry_run {
         return Ok(Exit::Done);
     }
+    if let Some(lease) = &lease {
+        // From here on a qube of this name that is half made is ours.
+        lease.change(|_| BEGUN.to_owned())?;
+    }
     let mut contents = Contents::new(source, wanted.skip_corrupt).near(near(&present, name));
     let ends = carry_out(&registry, &plan, &mut contents);
     let (_, failed) = contents.into_results();
@@ -68,8 +81,39 @@ pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
     }
     let opened = filled.and_then(|()| open(world, &registry, &temporary));
     let removed = remove(&registry, &temporary);
+    if let (Some(lease), Ok(())) = (&lease, &removed) {
+        lease.change(|_| String::new())?;
+    }
     opened?;
     removed.map(|()| exit)
+}
+
+/// Takes part in the use of the name, for as long as the answer lives. If a look that was killed has left a half-made qube under it, that one is
+/// removed: nobody can have started it, so nothing in it is anybody's.
+fn make_way(
+    world: &World<'_>,
+    registry: &AdminApi,
+    present: &mut Present,
+    temporary: &str,
+) -> Result<Lease> {
+    let path = world.browsing()?.join(temporary);
+    let lease = Lease::take(&path)?;
+    let is_ours = present.has(temporary) && lease.record()? == BEGUN && lease.is_last()?;
+    if !is_ours || !is_half_made(present, temporary) {
+        // Whether it was the last or not, it is one of several again.
+        drop(lease);
+        return Ok(Lease::take(&path)?);
+    }
+    world.monitor().note(&format!(
+        "{}qube {temporary}, which was half made when an earlier browse was cut short, is removed first",
+        if world.common.dry_run { "would: " } else { "" },
+    ));
+    if !world.common.dry_run {
+        remove(registry, temporary)?;
+    }
+    present.system.qubes.remove(temporary);
+    drop(lease);
+    Ok(Lease::take(&path)?)
 }
 
 /// The qube's private volume as of its last stop, where this machine has one that can be read.

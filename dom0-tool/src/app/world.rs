@@ -239,6 +239,12 @@ impl<'a> World<'a> {
         self.folder("restoring")
     }
 
+    /// Where it is kept who looks into a qube's past.
+    pub fn browsing(&self) -> Result<PathBuf> {
+        self.folder("browsing")?;
+        Ok(self.base().join("browsing"))
+    }
+
     fn folder(&self, name: &str) -> Result<Directory> {
         Ok(Directory::create(&self.base().join(name))?)
     }

@@ -7,6 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use nacre_tests::desk::{Ended, ended};
+use nacre_tests::qubes_world::write_script;
 use nacre_tests::qubesd::{Release, World};
 
 use super::machine::Machine;
@@ -123,6 +124,66 @@ fn what_cannot_be_browsed_leaves_no_qube_behind() {
             .iter()
             .any(|call| call.contains("admin.vm.Start"))
     );
+}
+
+/// What a qube is called in the message that it is in the way.
+fn in_the_way(ended: &Ended) {
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("already; stop it"), "{}", ended.err);
+}
+
+#[test]
+fn what_a_killed_browse_left_half_made_is_removed_by_the_next_and_nothing_else_is() {
+    let past = Past::new(Release::R43);
+    let machine = machine();
+    // The content takes a pipe that nobody empties: the command stands still in the middle of it.
+    let refused = "internal.vm.volume.ImportBegin".to_owned();
+    machine.qubesd.world().refused.insert(refused);
+    let service = machine.tool("service");
+    write_script(&service, "#!/bin/sh\nexec sleep 60\n").unwrap();
+    let mut command = machine.nacre(&past.desk, &["browse", "work"]);
+    command.env("NACRE_IMPORT_SERVICE", &service);
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let name = soon(|| {
+        let world = machine.qubesd.world();
+        let asked = world.calls.iter().any(|call| call.contains("ImportBegin"));
+        let name = world.qubes.keys().find(|name| name.starts_with("work-2"));
+        name.filter(|_| asked).cloned()
+    });
+    // As long as it lives, it is nobody else's.
+    in_the_way(&machine.run(&past.desk, &["browse", "work"]));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    machine.qubesd.world().refused.clear();
+    let left = machine.qubesd.world().qubes[&name].clone();
+    assert!(left.tags.contains("backup-restore-in-progress"));
+    let plan = machine.run(&past.desk, &["browse", "work", "--dry-run"]);
+    let said = format!("would: qube {name}, which was half made");
+    assert!(plan.code == 0 && plan.err.contains(&said), "{plan:?}");
+    assert!(machine.qubesd.world().qubes.contains_key(&name));
+    let (child, again) = started(&machine, &past, &["browse", "work"]);
+    assert_eq!(again, name);
+    assert!(machine.content(&name, "private") == past.content("work", "private"));
+    // Nor is one that is open.
+    in_the_way(&machine.run(&past.desk, &["browse", "work"]));
+    stopped(&machine, (child, &name));
+    // One that is not marked yet is known by what was written down, and one in which somebody has written is not taken for it.
+    let lease = past.desk.path("state/browsing").join(&name);
+    let add = |used: bool| {
+        let mut world = machine.qubesd.world();
+        let qube = world.add(&name, "AppVM", Some("fedora-42"), "red");
+        let file = used.then(|| machine.tool("said"));
+        qube.volumes.get_mut("private").unwrap().file = file;
+    };
+    add(false);
+    in_the_way(&machine.run(&past.desk, &["browse", "work"]));
+    fs::write(&lease, "begun").unwrap();
+    let (child, _) = started(&machine, &past, &["browse", "work"]);
+    stopped(&machine, (child, &name));
+    add(true);
+    fs::write(&lease, "begun").unwrap();
+    in_the_way(&machine.run(&past.desk, &["browse", "work"]));
+    assert!(machine.qubesd.world().qubes.contains_key(&name));
 }
 
 /// All packs, and their sizes.

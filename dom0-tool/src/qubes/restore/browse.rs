@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check;
+use super::decide::is_untouched;
 use super::plan::{Plan, QubePlan};
 use super::settle::{Steps, marks, unmarks};
 use super::steps::Step;
-use super::what::{How, Present, Saved, Why};
+use super::what::{How, MARK, OURS, Present, Saved, Why};
 use crate::joints::qubes::{NewQube, QubeClass};
 
 /// Says that the qube is only there to be looked into.
@@ -83,6 +84,22 @@ pub fn browsing(
     Ok(Plan {
         qubes: vec![plan],
         ..Plan::default()
+    })
+}
+
+/// What the qube will be called, if the archive has what is wanted.
+pub fn temporary_name(saved: &Saved, qube: &str) -> Option<String> {
+    let content = saved.qubes.get(qube)?.contents.get("private")?;
+    Some(name(qube, &content.session))
+}
+
+/// Whether a qube is as a look that was cut short before its qube could be started leaves it: still marked, or with nothing ever written to it.
+pub fn is_half_made(present: &Present, name: &str) -> bool {
+    let here = present.system.qubes.get(name);
+    here.is_some_and(|here| {
+        let tags = &here.settings.tags;
+        let is_marked = tags.contains(MARK) && tags.contains(OURS);
+        here.row.halted && (is_marked || is_untouched(here))
     })
 }
 

@@ -127,7 +127,7 @@ fn how(view: &View<'_>, here: Option<&Inventory>, class: &QubeClass) -> Result<H
 
 /// Whether a qube is as one is that was just made: nothing was ever written to its volumes, and nobody gave it a tag. There is nothing to
 /// lose, whoever made it.
-fn is_untouched(here: &Inventory) -> bool {
+pub(super) fn is_untouched(here: &Inventory) -> bool {
     let is_of_qubesd = |tag: &String| check::is_tag_of_qubesd(tag) || check::is_mark(tag);
     let unread = &here.settings.unread;
     let mut own = here.volumes.iter().filter(|it| it.kept && it.writable);

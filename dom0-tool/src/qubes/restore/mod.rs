@@ -15,7 +15,7 @@ mod settle;
 mod steps;
 mod what;
 
-pub use browse::browsing;
+pub use browse::{browsing, is_half_made, temporary_name};
 pub use carry_out::{Contents, Ended, QubeEnd, carry_out};
 pub use plan::{Plan, QubePlan, Refused, plan};
 pub use steps::Step;
