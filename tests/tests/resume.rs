@@ -187,12 +187,6 @@ impl Made {
 }
 
 impl FrozenVolume for Made {
-    fn read_before(&self, _offset: u64, _buffer: &mut [u8]) -> Result<bool, SourceError> {
-        Ok(false)
-    }
-    fn snapshot(&self) -> String {
-        String::new()
-    }
     fn name(&self) -> &str {
         self.name
     }
@@ -209,11 +203,6 @@ impl FrozenVolume for Made {
         Ok(Changes::Everything("a test".to_owned()))
     }
 
-    fn next_data(&self, from: u64) -> Result<Option<VolumeRange>, SourceError> {
-        let end = self.size();
-        Ok((from < end).then_some(VolumeRange { start: from, end }))
-    }
-
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
         let start = usize::try_from(offset).unwrap();
         let end = (start + buffer.len()).min(self.content.len());
@@ -228,10 +217,6 @@ impl FrozenVolume for Made {
         }
         buffer.fill(0);
         buffer[..end - start].copy_from_slice(&self.content[start..end]);
-        Ok(())
-    }
-
-    fn committed(&mut self) -> Result<(), SourceError> {
         Ok(())
     }
 }

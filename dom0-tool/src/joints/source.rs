@@ -119,21 +119,38 @@ pub trait FrozenVolume: Send + Sync {
     fn name(&self) -> &str;
     /// Its size in bytes; need not be a multiple of anything.
     fn size(&self) -> u64;
-    /// What recognises this very snapshot later; empty where the storage has no such thing.
-    fn identity(&self) -> Vec<u8>;
-    /// What may have changed since the snapshot with that identity was taken, to the byte or to blocks of any size.
-    fn changes_since(&self, identity: &[u8]) -> Result<Changes, SourceError>;
-    /// Fills `buffer` with what the snapshot held to which `changes_since` was last asked, if that snapshot is still here; `false` if it is
-    /// not. Nothing vouches for it: the caller checks it against the id in the archive.
-    fn read_before(&self, offset: u64, buffer: &mut [u8]) -> Result<bool, SourceError>;
-    /// The first range of data at or after `from`, or `None` when only holes follow. Holes read as zeros.
-    fn next_data(&self, from: u64) -> Result<Option<VolumeRange>, SourceError>;
     /// Fills `buffer` from `offset`; what lies behind the volume's end is zero.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError>;
+    /// The first range of data at or after `from`, or `None` when only holes follow. Holes read as zeros. Unless it says otherwise it has none.
+    fn next_data(&self, from: u64) -> Result<Option<VolumeRange>, SourceError> {
+        let end = self.size();
+        Ok((from < end).then_some(VolumeRange { start: from, end }))
+    }
+
+    // What follows is as it is where nothing makes snapshots; whoever does so says all of it.
+
+    /// What recognises this very snapshot later; empty where the storage has no such thing.
+    fn identity(&self) -> Vec<u8> {
+        Vec::new()
+    }
+    /// What may have changed since the snapshot with that identity was taken, to the byte or to blocks of any size.
+    fn changes_since(&self, _identity: &[u8]) -> Result<Changes, SourceError> {
+        let why = "this storage keeps no record of changes";
+        Ok(Changes::Everything(why.to_owned()))
+    }
+    /// Fills `buffer` with what the snapshot held to which `changes_since` was last asked, if that snapshot is still here; `false` if it is
+    /// not. Nothing vouches for it: the caller checks it against the id in the archive.
+    fn read_before(&self, _offset: u64, _buffer: &mut [u8]) -> Result<bool, SourceError> {
+        Ok(false)
+    }
     /// What the storage calls the snapshot (a path, `vg/lv`), for `freeze_again`; empty where there is none.
-    fn snapshot(&self) -> String;
+    fn snapshot(&self) -> String {
+        String::new()
+    }
     /// The session with this volume is committed: this snapshot is kept from now on, older ones of this archive and the links go.
-    fn committed(&mut self) -> Result<(), SourceError>;
+    fn committed(&mut self) -> Result<(), SourceError> {
+        Ok(())
+    }
 }
 
 /// Where one volume is restored to.

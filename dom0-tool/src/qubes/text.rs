@@ -1,6 +1,6 @@
 //! A volume whose content is made here: the settings.
 
-use crate::joints::{Changes, FrozenVolume, SourceError, VolumeRange};
+use crate::joints::{Changes, FrozenVolume, SourceError};
 
 /// Some bytes as a volume.
 #[derive(Clone, Debug)]
@@ -28,21 +28,8 @@ impl FrozenVolume for TextVolume {
         self.content.len() as u64
     }
 
-    fn identity(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn changes_since(&self, _identity: &[u8]) -> Result<Changes, SourceError> {
         Ok(Changes::Everything("it is made anew each time".to_owned()))
-    }
-
-    fn read_before(&self, _offset: u64, _buffer: &mut [u8]) -> Result<bool, SourceError> {
-        Ok(false)
-    }
-
-    fn next_data(&self, from: u64) -> Result<Option<VolumeRange>, SourceError> {
-        let end = self.size();
-        Ok((from < end).then_some(VolumeRange { start: from, end }))
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
@@ -52,14 +39,6 @@ impl FrozenVolume for TextVolume {
         let (filled, behind) = buffer.split_at_mut(there);
         filled.copy_from_slice(rest.get(..there).unwrap_or_default());
         behind.fill(0);
-        Ok(())
-    }
-
-    fn snapshot(&self) -> String {
-        String::new()
-    }
-
-    fn committed(&mut self) -> Result<(), SourceError> {
         Ok(())
     }
 }

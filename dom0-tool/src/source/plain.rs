@@ -8,8 +8,8 @@ use rustix::io::Errno;
 
 use super::storage_error;
 use crate::joints::{
-    ALIGNMENT, Changes, Frozen, FrozenVolume, SourceError, SourceErrorKind, VolumeNames,
-    VolumeRange, VolumeSource,
+    ALIGNMENT, Frozen, FrozenVolume, SourceError, SourceErrorKind, VolumeNames, VolumeRange,
+    VolumeSource,
 };
 
 /// Files and devices under the names they have in the archive.
@@ -107,24 +107,6 @@ impl FrozenVolume for PlainVolume {
         self.size
     }
 
-    fn identity(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn changes_since(&self, _identity: &[u8]) -> Result<Changes, SourceError> {
-        Ok(Changes::Everything(
-            "this storage keeps no record of changes".to_owned(),
-        ))
-    }
-
-    fn read_before(&self, _offset: u64, _buffer: &mut [u8]) -> Result<bool, SourceError> {
-        Ok(false)
-    }
-
-    fn snapshot(&self) -> String {
-        String::new()
-    }
-
     fn next_data(&self, from: u64) -> Result<Option<VolumeRange>, SourceError> {
         if from >= self.size {
             return Ok(None);
@@ -179,10 +161,6 @@ impl FrozenVolume for PlainVolume {
         }
         // A file that grew meanwhile is read only up to the size it had.
         buffer[wanted..].fill(0);
-        Ok(())
-    }
-
-    fn committed(&mut self) -> Result<(), SourceError> {
         Ok(())
     }
 }

@@ -10,8 +10,7 @@ use nacre::archive::{
 };
 use nacre::backup::{SendOptions, SendReport, Surroundings, VolumeOutcome, send};
 use nacre::joints::{
-    Changes, Entropy, FrozenVolume, Progress, RestoreGoal, SourceError, StateDir, Store,
-    VolumeRange,
+    Entropy, FrozenVolume, Progress, RestoreGoal, SourceError, StateDir, Store, VolumeRange,
 };
 use nacre::maintain::{
     CheckOptions, CheckReport, CheckWatch, Elsewhere, RepairReport, Slice, check, repair,
@@ -311,36 +310,11 @@ impl FrozenVolume for Made {
         self.content.len() as u64
     }
 
-    fn identity(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn changes_since(&self, _identity: &[u8]) -> Result<Changes, SourceError> {
-        Ok(Changes::Everything("a test".to_owned()))
-    }
-
-    fn read_before(&self, _offset: u64, _buffer: &mut [u8]) -> Result<bool, SourceError> {
-        Ok(false)
-    }
-
-    fn next_data(&self, from: u64) -> Result<Option<VolumeRange>, SourceError> {
-        let end = self.size();
-        Ok((from < end).then_some(VolumeRange { start: from, end }))
-    }
-
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
         let start = usize::try_from(offset).unwrap().min(self.content.len());
         let end = (start + buffer.len()).min(self.content.len());
         buffer.fill(0);
         buffer[..end - start].copy_from_slice(&self.content[start..end]);
-        Ok(())
-    }
-
-    fn snapshot(&self) -> String {
-        String::new()
-    }
-
-    fn committed(&mut self) -> Result<(), SourceError> {
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use super::VOLUME;
 use super::layout::{Content, Layout, Piece};
 use super::walk::Saved;
-use crate::joints::{Changes, FrozenVolume, SourceError, VolumeRange};
+use crate::joints::{Changes, FrozenVolume, SourceError};
 
 /// dom0's files.
 #[derive(Debug)]
@@ -199,22 +199,9 @@ impl FrozenVolume for Dom0Volume {
         self.layout.size
     }
 
-    fn identity(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn changes_since(&self, _identity: &[u8]) -> Result<Changes, SourceError> {
         let why = "dom0's files have no snapshot";
         Ok(Changes::Everything(why.to_owned()))
-    }
-
-    fn read_before(&self, _offset: u64, _buffer: &mut [u8]) -> Result<bool, SourceError> {
-        Ok(false)
-    }
-
-    fn next_data(&self, from: u64) -> Result<Option<VolumeRange>, SourceError> {
-        let end = self.size();
-        Ok((from < end).then_some(VolumeRange { start: from, end }))
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
@@ -232,14 +219,6 @@ impl FrozenVolume for Dom0Volume {
             offset += length as u64;
             rest = later;
         }
-        Ok(())
-    }
-
-    fn snapshot(&self) -> String {
-        String::new()
-    }
-
-    fn committed(&mut self) -> Result<(), SourceError> {
         Ok(())
     }
 }
