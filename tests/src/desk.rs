@@ -66,10 +66,18 @@ impl Desk {
         let program = program.display().to_string();
         let lines = [&[cut, locator, &program], arguments].concat().join("\n");
         fs::write(self.path("link"), lines).expect("a plan for the link");
-        let helper = self.path("nacre-helper");
-        fs::remove_file(&helper).expect("a helper to replace");
-        let stand_in = helper_program().with_file_name("nacre-test-link");
-        link(&stand_in, &helper).expect("nacre-test-link is built with the tests");
+        self.put_helper(&helper_program().with_file_name("nacre-test-link"));
+    }
+
+    /// Puts another program in the place of the helper.
+    ///
+    /// # Panics
+    /// If it is not there.
+    #[allow(clippy::expect_used, reason = "a test cannot go on without its helper")]
+    pub fn put_helper(&self, program: &Path) {
+        let place = self.path("nacre-helper");
+        fs::remove_file(&place).expect("a helper to replace");
+        link(program, &place).expect("the program is built with the tests");
     }
 
     /// A command of `nacre` with the options that reach the desk's archive in `store/archive`.

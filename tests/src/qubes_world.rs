@@ -1,9 +1,9 @@
 //! Backup qubes as dom0 sees them: a stand-in for `qrexec-client` and the project's own service script.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nacre::store::Route;
 
@@ -76,8 +76,17 @@ impl QubesWorld {
     }
 }
 
-/// Writes a program.
+/// Writes a program, by a process of its own: where this one had the file open for writing, a child that another thread forks at that moment
+/// would have it open too, and to run it would fail with "text file busy".
 pub fn write_script(path: &Path, text: &str) -> io::Result<()> {
-    fs::write(path, text)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+    let mut install = Command::new("install");
+    install.args(["-m", "755", "/dev/stdin"]).arg(path);
+    let mut child = install.stdin(Stdio::piped()).spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(text.as_bytes())?;
+    }
+    match child.wait()? {
+        status if status.success() => Ok(()),
+        status => Err(io::Error::other(format!("install: {status}"))),
+    }
 }

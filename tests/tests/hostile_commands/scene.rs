@@ -123,7 +123,7 @@ impl Scene {
 
     /// The helper is the real one.
     pub fn disarm(&self) {
-        self.put_helper(&helper_program());
+        self.desk.put_helper(&helper_program());
     }
 
     /// The helper strikes.
@@ -132,15 +132,8 @@ impl Scene {
         let Strike { attack, kinds, nth } = strike;
         let plan = format!("{attack}\n{kinds}\n{nth}\n{}\n", helper.display());
         fs::write(self.desk.path("strike"), plan).unwrap();
-        self.put_helper(&helper.with_file_name("nacre-hostile-helper"));
-    }
-
-    fn put_helper(&self, program: &Path) {
-        let place = self.desk.path("nacre-helper");
-        fs::remove_file(&place).unwrap();
-        fs::hard_link(program, &place)
-            .or_else(|_| fs::copy(program, &place).map(drop))
-            .unwrap();
+        self.desk
+            .put_helper(&helper.with_file_name("nacre-hostile-helper"));
     }
 
     /// What was struck, if it came to that.

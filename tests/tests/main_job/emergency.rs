@@ -47,11 +47,10 @@ fn the_sheet_tells_the_script_beside_the_archive_from_another() {
 
 /// Puts a helper in the place of the real one that answers a request by what an older one says to it: that it does not know it.
 fn older_helper(desk: &Desk, request: &str) {
-    let (real, place) = (helper_program(), desk.path("nacre-helper"));
+    let real = helper_program();
     let plan = format!("error-8\n{request}\n1\n{}\n", real.display());
     fs::write(desk.path("strike"), plan).unwrap();
-    fs::remove_file(&place).unwrap();
-    fs::copy(real.with_file_name("nacre-hostile-helper"), &place).unwrap();
+    desk.put_helper(&real.with_file_name("nacre-hostile-helper"));
 }
 
 #[test]
