@@ -47,7 +47,7 @@ pub(super) fn ranges_to_wire(
     })
 }
 
-/// An error that the helper reported.
+/// An error that the helper reported. Its words are marked as its own: whoever has the helper could write advice of his own there.
 pub(super) fn reported(code: ErrorCode, text: &[u8], object: Option<ObjectName>) -> StoreError {
     let kind = match code {
         ErrorCode::NotFound => StoreErrorKind::NotFound,
@@ -63,7 +63,12 @@ pub(super) fn reported(code: ErrorCode, text: &[u8], object: Option<ObjectName>)
         ErrorCode::HelperTooOld => StoreErrorKind::TooOld,
         ErrorCode::Unreachable => StoreErrorKind::Unreachable,
     };
-    StoreError::new(kind, object, sanitise(text, TEXT_LIMIT))
+    let words = sanitise(text, TEXT_LIMIT).replace('"', "'");
+    let detail = match words.as_str() {
+        "" => String::new(),
+        words => format!("the helper says \"{words}\""),
+    };
+    StoreError::new(kind, object, detail)
 }
 
 /// The other side broke the protocol.
