@@ -83,7 +83,8 @@ fn delete_once(
             going.entry(seq).or_default().insert(id);
             count += 1;
         }
-        parts.push(format!("{name} with {count} sessions"));
+        let count = text::count(count, "session", "sessions");
+        parts.push(format!("{name} with {count}"));
     }
     let settings = settings_that_go(archive, &sessions, &mut going);
     let what = parts.join(", ");

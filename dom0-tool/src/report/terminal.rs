@@ -137,11 +137,11 @@ impl Shared {
         }
     }
 
-    /// Prints a line above the bars, or plainly if that fails: a message must not be lost for the sake of a bar.
+    /// Prints a line above the bars. Not through the library, which fills the line with spaces up to the terminal's edge and sends no line feed:
+    /// whoever copies or records the screen would get everything in one line.
     fn say(&self, text: &str) {
-        if self.bars.is_hidden() || self.bars.println(text).is_err() {
-            drop(writeln!(std::io::stderr().lock(), "{text}"));
-        }
+        self.bars
+            .suspend(|| drop(writeln!(std::io::stderr().lock(), "{text}")));
     }
 
     /// Takes all bars away, so that ordinary output can follow.

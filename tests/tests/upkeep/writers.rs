@@ -337,9 +337,7 @@ fn who_has_said_yes_is_not_asked_again_because_of_another_writer() {
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("trying again"), "{ended:?}");
     assert!(
-        ended
-            .out
-            .contains("deleted vm-work-private with 1 sessions"),
+        ended.out.contains("deleted vm-work-private with 1 session"),
         "{ended:?}"
     );
     let listed = desk.done(&["list"]);
