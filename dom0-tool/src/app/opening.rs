@@ -109,21 +109,21 @@ pub fn open_to_write(world: &World<'_>, purpose: &str) -> Result<(Archive, Box<d
         archive = open_archive(world)?;
         newly_seen |= archive.is_newly_seen();
     }
-    let archive = writable(archive, newly_seen)?;
+    let archive = writable(world, archive, newly_seen)?;
     hazards::tell(world, archive.store().as_ref());
     Ok((archive, lock))
 }
 
 /// `newly_seen`: what is there may rest on a commit that was cut off before it was durable, of this machine or another. A command that finds
 /// nothing left to do must not tell success because of it.
-fn writable(archive: Archive, newly_seen: bool) -> Result<Archive> {
+fn writable(world: &World<'_>, archive: Archive, newly_seen: bool) -> Result<Archive> {
     if archive.head().forbids_writing() {
         return Err(Error::refused(
             "a newer nacre has written to this archive what this one would destroy",
             "Update nacre; reading still works.",
         ));
     }
-    if newly_seen {
+    if newly_seen && !world.common.dry_run {
         archive.confirm()?;
     }
     Ok(archive)
@@ -132,7 +132,7 @@ fn writable(archive: Archive, newly_seen: bool) -> Result<Archive> {
 fn open_writable(world: &World<'_>) -> Result<Archive> {
     let archive = open_archive(world)?;
     let newly_seen = archive.is_newly_seen();
-    writable(archive, newly_seen)
+    writable(world, archive, newly_seen)
 }
 
 fn read_pin(world: &World<'_>) -> Result<Option<Pin>> {

@@ -73,3 +73,26 @@ fn a_send_that_finds_all_done_by_one_that_was_cut_off_makes_it_durable_first() {
     let barrier = requests.iter().rposition(|kind| kind == "Barrier");
     assert!(put.is_some() && put < barrier, "{requests:?}");
 }
+
+/// What only shows a plan puts nothing, not even what is there; the store may be read-only.
+#[test]
+fn a_dry_run_on_a_machine_that_knows_nothing_of_the_archive_puts_nothing() {
+    let scene = Scene::new(92);
+    scene.reset();
+    std::fs::remove_dir_all(scene.desk.path("state")).unwrap();
+    scene.arm(&Strike {
+        attack: "none",
+        kinds: "*",
+        nth: 0,
+    });
+    let send = VERBS.iter().find(|verb| verb.name == "send").unwrap();
+    let mut arguments = (send.arguments)(&scene);
+    arguments.push("--dry-run".to_owned());
+    let ended = scene.run(&arguments, false).ended;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let requests = scene.requests();
+    assert!(
+        !requests.iter().any(|kind| kind.starts_with("Put")),
+        "{requests:?}"
+    );
+}
