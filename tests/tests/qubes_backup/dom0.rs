@@ -419,4 +419,30 @@ fn a_damaged_or_cut_short_restore_of_dom0s_files_is_not_taken_for_a_whole_one() 
     assert_eq!(ended.code, 4, "{ended:?}");
     assert!(!back.exists() && unfinished.exists());
     assert!(ended.err.contains("back.unfinished"), "{ended:?}");
+    // What is told gets the rest of them: all but the one file through which the damage goes.
+    let advice = "nacre receive qubes:dom0 --save-to=FILE --skip-corrupt-chunks";
+    assert!(ended.err.contains(advice), "{ended:?}");
+    assert!(ended.err.contains("tar --ignore-zeros"), "{ended:?}");
+    let tar = machine.desk.path("rest.tar");
+    let to = format!("--save-to={}", tar.display());
+    let ended = machine.run(&["receive", "qubes:dom0", &to, "--skip-corrupt-chunks"]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    let rest = machine.desk.path("rest");
+    fs::create_dir(&rest).unwrap();
+    let mut extract = Command::new("tar");
+    extract
+        .args(["--extract", "--ignore-zeros", "-C"])
+        .arg(&rest);
+    // It complains about the gap, and goes on.
+    let ended = end(extract.arg("-f").arg(&tar));
+    assert!(matches!(ended.code, 0 | 2), "{ended:?}");
+    let compared = end(Command::new("diff")
+        .args(["-rq", "--no-dereference"])
+        .args([root.join("home"), rest.join("home")]));
+    let differing: Vec<&str> = compared.out.lines().collect();
+    let is_large = |line: &&str| line.contains("/large") || line.contains("/a second name");
+    assert!(
+        differing.len() == 2 && differing.iter().all(is_large),
+        "{compared:?}"
+    );
 }

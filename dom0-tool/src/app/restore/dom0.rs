@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags, RenameFlags};
 use super::super::selection::{self, wish};
 use super::super::world::World;
 use crate::app::opening::open_archive;
-use crate::archive::{Archive, Error, Result};
+use crate::archive::{Archive, Error, Result, Severity};
 use crate::cli::{Exit, RestoreDom0, Verbosity};
 use crate::joints::sanitise::sanitise;
 use crate::joints::{Activity, Outcome, Progress, Task};
@@ -194,11 +194,19 @@ fn lay_down(fetch: &Fetch<'_>, folder: &Path, unfinished: &Path) -> Result<(Laid
             publish(&sync, folder, unfinished).map_err(here)?;
             Ok(laid)
         });
-    if laid.is_err() {
-        fetch.world.monitor().note(&format!(
+    if let Err(error) = &laid {
+        let monitor = fetch.world.monitor();
+        monitor.note(&format!(
             "what came so far is in {}; remove it before you run the same command again",
             unfinished.display()
         ));
+        if error.severity() == Severity::Integrity {
+            // Behind a gap it cannot be told here where the next file begins. Programs that look for it are for another place than dom0.
+            monitor.note(&format!(
+                "if it stays damaged: nacre receive {VOLUME} --save-to=FILE --skip-corrupt-chunks fetches everything else, \
+                 and in a disposable `tar --ignore-zeros --extract --file=FILE` goes on behind what is lost"
+            ));
+        }
     }
     laid
 }
