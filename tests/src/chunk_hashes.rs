@@ -14,12 +14,23 @@ use nacre_core::tree::{Compare, Diff};
 pub type KnownHashes = BTreeMap<Vec<Place>, Hash>;
 
 /// Reads a version of a volume to its last byte, and what lies at one place once. A hash for each chunk; holes are zeros.
-#[allow(clippy::unwrap_used, reason = "a test cannot go on without it")]
 pub fn chunk_hashes(
     archive: &Archive,
     volume: &Volume,
     at: &SessionVolume,
     known: &mut KnownHashes,
+) -> Result<Vec<Hash>, Error> {
+    readable_chunk_hashes(archive, volume, at, known, &mut |_, error| Err(error))
+}
+
+/// The same, where somebody says what stands for a chunk that cannot be read.
+#[allow(clippy::unwrap_used, reason = "a test cannot go on without it")]
+pub fn readable_chunk_hashes(
+    archive: &Archive,
+    volume: &Volume,
+    at: &SessionVolume,
+    known: &mut KnownHashes,
+    unreadable: &mut dyn FnMut(&ChunkEntry, Error) -> Result<Hash, Error>,
 ) -> Result<Vec<Hash>, Error> {
     let size = archive.chunk_size();
     let (nodes, ids) = (archive.nodes(), archive.volume_ids(volume));
@@ -38,7 +49,11 @@ pub fn chunk_hashes(
     let task: Vec<(u64, ChunkEntry)> = unknown.cloned().collect();
     let mut hashes = Vec::new();
     ChunkReader::new(&nodes, &ids, size).read(&task, &mut |_, content, _| {
-        hashes.push(blake3::hash(content?));
+        let hash = match content {
+            Ok(content) => blake3::hash(content),
+            Err(error) => unreadable(&task[hashes.len()].1, error)?,
+        };
+        hashes.push(hash);
         Ok(())
     })?;
     known.extend(task.iter().map(|(_, entry)| places(entry)).zip(hashes));

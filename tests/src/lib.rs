@@ -26,7 +26,7 @@ mod skip;
 pub mod sshd;
 pub mod terminal;
 
-pub use chunk_hashes::{KnownHashes, chunk_hashes};
+pub use chunk_hashes::{KnownHashes, chunk_hashes, readable_chunk_hashes};
 pub use crash_log::{CrashLog, Cut, Cuts};
 pub use faulty_store::FaultyStore;
 pub use helper::{helper_program, open_helper, open_helper_with};
@@ -38,6 +38,6 @@ pub use memory_store::MemoryStore;
 pub use program::nacre_program;
 pub use recording_monitor::{RecordingMonitor, Said};
 pub use recording_store::{Call, Latency, Record, RecordingStore};
-pub use recount::recount;
+pub use recount::{recount, walk_tree};
 pub use simulated_clock::SimulatedClock;
 pub use skip::{SKIP_LOG, skip};

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nacre_core::counters::Counters;
 use nacre_core::ids::{Alias, SessionSeq};
 use nacre_core::node::{ChunkEntry, RecordEntry};
-use nacre_core::pack::{DirectoryEntry, PackKind, PackRecord, PackState};
+use nacre_core::pack::{DirectoryEntry, PackRecord, PackState};
 use nacre_core::place::{Place, Root, TreeKind};
 use nacre_core::tree::{Compare, Diff, RecordTree};
 
@@ -217,7 +217,8 @@ fn compare(
         let alias = Alias(key);
         let record = PackRecord::parse(&bytes)?;
         let needed = counted.get(&alias).unwrap_or(&empty);
-        compare_pack(&nodes, alias, &record, needed, correct, books)
+        let is_home = head.homes.iter().any(|home| home.alias == alias);
+        compare_pack(&nodes, (alias, is_home), &record, needed, correct, books)
     })?;
     let tree = RecordTree {
         tree: TreeKind::Counters,
@@ -252,9 +253,10 @@ fn compare(
 }
 
 /// Compares the record of a pack with what is needed of it. With `correct` the record as it must be is made, for which the pack's directory is read.
+/// Homes of the pack tree hold nodes that are not counted here.
 fn compare_pack(
     nodes: &Nodes,
-    alias: Alias,
+    (alias, is_home): (Alias, bool),
     record: &PackRecord,
     needed: &Needed,
     correct: bool,
@@ -301,9 +303,7 @@ fn compare_pack(
                 books.packs.insert(alias, right);
             }
             // Nothing is needed of it, wherever its items are: it can be given up.
-            Err(error)
-                if error.is_damage() && needed.is_empty() && record.kind == PackKind::Data =>
-            {
+            Err(error) if error.is_damage() && needed.is_empty() && !is_home => {
                 let mut right = record.clone();
                 right.dead.insert(0, record.size.saturating_sub(record.own));
                 books.packs.insert(alias, right);

@@ -153,13 +153,11 @@ fn mend_records(
     archive.nodes().stand_in(lost.nodes);
     let mut commit = archive.begin_small_commit();
     commit.mend();
-    commit.add_packs(lost.packs.into_iter().collect());
     for (tree, keys) in &lost.records {
-        // A single record that is lost has its place in a leaf that can be read.
-        if keys.end == keys.start.saturating_add(1) {
-            commit.drop_record(*tree, keys.start);
-        }
+        // Of a lost node any key will do: the node must go even if nothing comes in its place.
+        commit.drop_record(*tree, keys.start);
     }
+    commit.add_packs(lost.packs.into_iter().collect());
     for (seq, session) in lost.sessions {
         commit.set_session(seq, session);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nacre::archive::{Archive, Error, Forgotten};
 use nacre::backup::{SendOptions, Surroundings, VolumeOutcome, send};
 use nacre::joints::{FrozenVolume, Store};
-use nacre::maintain::{CheckOptions, CheckWatch, Slice, check, deduplicate};
+use nacre::maintain::{CheckOptions, CheckWatch, Elsewhere, Slice, check, deduplicate, repair};
 use nacre_core::header::Unlocked;
 use nacre_core::ids::{SessionSeq, VolumeId};
 use nacre_core::pack::MovePolicy;
@@ -28,6 +28,8 @@ pub struct Command {
     pub key: u8,
     pub what: What,
     pub salt: u64,
+    /// Whether there may be packs that cannot be put together with others, as their directories have rotted.
+    pub scarred: bool,
     /// What is sent, if it is.
     pub volumes: Vec<String>,
     pub clock: Arc<SimulatedClock>,
@@ -115,6 +117,7 @@ impl Command {
             What::Deduplicate => self.deduplicate(archive),
             What::Check => self.check(archive),
             What::Tidy => self.tidy(archive),
+            What::Repair => self.repair(archive, random),
         }
     }
 
@@ -200,7 +203,7 @@ impl Command {
             // What was asked for is done.
             Err(Error::Outrun) => *self.diary.outrun.lock().unwrap() += 1,
             // Something is damaged, or another writer has given it away meanwhile.
-            Ok(done) if done.damaged > 0 && archive.is_newest()? => {
+            Ok(done) if done.damaged > 0 && !self.scarred && archive.is_newest()? => {
                 return Err(Error::Lost(format!("{done:?}")));
             }
             other => drop(other?),
@@ -298,21 +301,32 @@ impl Command {
     }
 
     fn check(&self, archive: &Archive) -> Result<(), Error> {
-        let options = CheckOptions {
-            data: Some(Slice::All),
-            threads: 1,
-            ..CheckOptions::default()
+        let watch = CheckWatch {
+            monitor: &RecordingMonitor::new(),
+            clock: self.clock.as_ref(),
+            stop: &AtomicBool::new(false),
+        };
+        let report = check(archive, &of_everything(), watch)?;
+        if report.is_damaged() && archive.is_newest()? {
+            return Err(Error::Lost(format!("{report:?}")));
+        }
+        Ok(())
+    }
+
+    fn repair(&self, archive: &mut Archive, random: &mut Random) -> Result<(), Error> {
+        let with_local = random.below(2) == 0;
+        let pool = &self.machine.pool;
+        let sources = |volume: &str| {
+            let here = with_local && !pool.content(volume).is_empty();
+            let local = here.then(|| Elsewhere::local("here", Box::new(pool.take(volume))));
+            local.into_iter().collect()
         };
         let watch = CheckWatch {
             monitor: &RecordingMonitor::new(),
             clock: self.clock.as_ref(),
             stop: &AtomicBool::new(false),
         };
-        let report = check(archive, &options, watch)?;
-        if report.is_damaged() && archive.is_newest()? {
-            return Err(Error::Lost(format!("{report:?}")));
-        }
-        Ok(())
+        repair(archive, &of_everything(), &sources, false, watch).map(|_| ())
     }
 
     fn tidy(&self, archive: &mut Archive) -> Result<(), Error> {
@@ -326,6 +340,14 @@ impl Command {
             archive.free()?;
         }
         Ok(())
+    }
+}
+
+fn of_everything() -> CheckOptions {
+    CheckOptions {
+        data: Some(Slice::All),
+        threads: 1,
+        ..CheckOptions::default()
     }
 }
 

@@ -111,3 +111,40 @@ fn heads_that_go_while_they_are_read_are_no_reason_to_put_an_old_one_again() {
         assert!(!objects.contains_key(&ObjectName::Head(seen)));
     }
 }
+
+/// The header in force was listed and gone when it was read, as another machine changed the master. What was left was the header of a change that had been cut
+/// short; its master was remembered, and the archive called older ever after.
+#[test]
+fn a_header_that_goes_while_it_is_read_leaves_no_master_that_never_was_in_force() {
+    for before in 0..24 {
+        let mut world = World::new(2621).unwrap();
+        let ops = [
+            (What::Send, Trouble::Nothing, 18_241_556_247_104_448_823),
+            (
+                What::ReplaceKey,
+                Trouble::Fails(4),
+                16_720_749_749_054_417_821,
+            ),
+            (
+                What::RotateMaster,
+                Trouble::StoreDies(4),
+                17_820_265_158_595_885_580,
+            ),
+            (What::Send, Trouble::Nothing, 5_187_379_010_288_122_994),
+            (
+                What::Prune,
+                Trouble::Meanwhile(33, What::Rename),
+                10_559_562_749_471_856_025,
+            ),
+            (
+                What::AddKey,
+                Trouble::Meanwhile(before, What::RotateMaster),
+                7_189_922_189_788_852_801,
+            ),
+        ];
+        for (what, trouble, salt) in ops {
+            let done = world.step(command(0, what, trouble, salt));
+            done.unwrap_or_else(|why| panic!("{what:?} before call {before}: {why}"));
+        }
+    }
+}

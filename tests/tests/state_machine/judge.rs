@@ -1,22 +1,27 @@
 //! What must hold after everything that happens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nacre::archive::{Archive, Error, Severity};
 use nacre::joints::Store;
-use nacre_core::ids::HeadHash;
+use nacre_core::ids::{HeadHash, PackName};
 use nacre_core::object_name::ObjectName;
+use nacre_core::pack::PackState;
 use nacre_tests::recount;
 
+use super::damage::{filled, is_mended};
 use super::gate::{Gate, Put};
 use super::machine::KEYS;
-use super::model::{Change, Known, State, Volumes};
+use super::model::{Change, Known, State, Volumes, difference};
 use super::ops::{Trouble, What};
-use super::read::read;
+use super::read::{read, read_what_is_left};
 use super::world::{Ended, Tried, Verdict, World, outcome};
 
-fn told(error: &Error) -> String {
+/// Dead bytes that small packs may hold beside as many as are needed: fewer than that are not worth moving.
+const MOST_DEAD: u64 = 128 << 10;
+
+pub fn told(error: &Error) -> String {
     format!("{error} {}", error.remedy())
 }
 
@@ -61,10 +66,13 @@ impl World {
             .map_or_else(|| before.keys.clone(), |change| change.keys(&before));
         let key = *keys.first().ok_or("no key is left")?;
         let store = Arc::new(put.store.fork());
-        let archive = self
-            .stranger()
-            .open(store, key, false)
-            .map_err(|error| told(&error))?;
+        let archive = match self.stranger().open(store, key, false) {
+            Err(error) if self.may_be_gone(&error) => {
+                self.blind(put, &before, keys);
+                return Ok(());
+            }
+            other => other.map_err(|error| told(&error))?,
+        };
         if archive.head_hash() != put.hash || archive.head().previous != self.tip {
             // Another writer was faster, although the name was free: its command must take the head away and begin anew.
             self.count("a head came too late");
@@ -74,16 +82,40 @@ impl World {
         if put.epoch <= self.epoch(self.tip) {
             return Err("the epoch does not rise".to_owned());
         }
-        let volumes = read(&archive).map_err(|error| told(&error))?;
+        let is_repair = matches!(self.running.get(&put.command), Some((What::Repair, _)));
+        let volumes = match self.damaged.take() {
+            None => read(&archive).map_err(|error| told(&error))?,
+            Some(mut damaged) => {
+                let left = read_what_is_left(&archive);
+                let is_blind = damaged.blind || damaged.hit.is_index();
+                let filled = match left {
+                    Ok(left) if !is_blind => {
+                        filled(&left, &before.volumes, &wanted, &mut damaged.hit)
+                    }
+                    Err(error) if !is_blind => Err(told(&error)),
+                    _ => Ok(Volumes::new()),
+                };
+                self.damaged = Some(damaged);
+                if is_blind {
+                    self.blind(put, &before, keys);
+                    return Ok(());
+                }
+                filled?
+            }
+        };
         let explained: Vec<Option<bool>> = wanted
             .iter()
             .map(|change| change.explains(&before, &volumes))
             .collect();
-        if volumes != before.volumes && explained.iter().all(Option::is_none) {
-            let was = &before.volumes;
-            return Err(format!(
-                "{was:#?} became {volumes:#?}, and wanted was {wanted:#?}"
-            ));
+        let mended = is_repair && is_mended(&volumes, &before.volumes, &self.gone);
+        if is_repair && !mended {
+            let how = difference(&before.volumes, &volumes);
+            return Err(format!("a repair: {how}"));
+        }
+        if volumes != before.volumes && !mended && explained.iter().all(Option::is_none) {
+            let how = difference(&before.volumes, &volumes);
+            let hit = self.damaged.as_ref().map(|damaged| &damaged.hit.contents);
+            return Err(format!("{how}; hit {hit:?}, and wanted was {wanted:?}"));
         }
         let achieved = (0..)
             .zip(&explained)
@@ -98,6 +130,30 @@ impl World {
         self.history.enter(put.hash, known);
         self.tip = put.hash;
         Ok(())
+    }
+
+    /// Whether damage that is not dealt with yet may be why something cannot be read.
+    fn may_be_gone(&self, error: &Error) -> bool {
+        let damaged = self.damaged.as_ref();
+        error.is_damage() && damaged.is_some_and(|damaged| damaged.hit.is_index())
+    }
+
+    /// A head was put of which, as the index is damaged, it cannot be said what it must show: the repair is judged.
+    fn blind(&mut self, put: &Put, before: &State, keys: BTreeSet<u8>) {
+        if let Some(damaged) = &mut self.damaged {
+            damaged.blind = true;
+        }
+        let state = State {
+            keys,
+            ..before.clone()
+        };
+        let known = Known {
+            epoch: put.epoch,
+            before: Some(self.tip),
+            state: Arc::new(state),
+        };
+        self.history.enter(put.hash, known);
+        self.tip = put.hash;
     }
 
     /// Whether a command ended as it may.
@@ -145,6 +201,43 @@ impl World {
             "{:?} says that it is done, and is not: {:#?}",
             ended.what, wanted[last]
         ))
+    }
+
+    /// After everything old was pruned and the store was cleaned it holds nothing that no head names, and of what it holds little is dead.
+    pub fn little_is_dead(&mut self) -> Verdict {
+        let store: Arc<dyn Store> = Arc::new(self.store.live().clone());
+        let key = *self.openers.first().ok_or("no key opens it")?;
+        let archive = self.stranger().open(store, key, false);
+        let archive = archive.map_err(|error| told(&error))?;
+        let homes = archive.head().homes.iter();
+        let mut needed: BTreeMap<PackName, u64> =
+            homes.map(|home| (home.name, home.size)).collect();
+        let visited = archive.each_pack(|_, record| {
+            if record.state == PackState::Live {
+                needed.insert(record.name, record.size - record.dead.total());
+            }
+            Ok(())
+        });
+        visited.map_err(|error| told(&error))?;
+        let mut held = 0;
+        for (name, bytes) in self.store.live().objects() {
+            let ObjectName::Pack(name) = name else {
+                continue;
+            };
+            if !needed.contains_key(&name) {
+                return Err(format!("pack {name} is for nobody"));
+            }
+            // What was punched is filled with this here.
+            let holes = bytes.chunk_by(|one, other| one == other);
+            let holes = holes.filter(|run| run[0] == 0xde && run.len() >= 4096);
+            held += bytes.len() - holes.map(<[u8]>::len).sum::<usize>();
+        }
+        let needed: u64 = needed.values().sum();
+        if held as u64 > 2 * needed + MOST_DEAD {
+            return Err(format!("{held} bytes are held where {needed} are needed"));
+        }
+        self.count("little is dead after a cleaning");
+        Ok(())
     }
 
     /// Whoever opens the archive finds what was committed.
@@ -198,10 +291,8 @@ impl World {
             read(archive).map_err(|error| format!("{who} cannot read it: {}", told(&error)))?;
         let state = self.history.state(self.tip);
         if volumes != state.volumes {
-            return Err(format!(
-                "{who} reads {volumes:#?} instead of {:#?}",
-                state.volumes
-            ));
+            let how = difference(&state.volumes, &volumes);
+            return Err(format!("{who} does not read what is there: {how}"));
         }
         Ok(())
     }

@@ -80,6 +80,14 @@ impl Machine {
         init(store, options, clock).unwrap();
     }
 
+    /// The same machine with another memory.
+    pub fn with_memory(&self, memory: MemoryState) -> Self {
+        Self {
+            memory,
+            ..self.clone()
+        }
+    }
+
     fn dir(&self) -> Arc<dyn StateDir> {
         Arc::new(self.memory.clone())
     }

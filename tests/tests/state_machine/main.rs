@@ -1,6 +1,6 @@
 //! Anything that can happen to an archive, in any order: commands of two machines, each of them cut short, outrun or failing anywhere; power cuts;
-//! lost memories and caches; a store that is rolled back, copied and written to on both sides. A plain model says what must be there; after every single
-//! thing everything is read back and counted.
+//! lost memories and caches; a store that is rolled back, copied and written to on both sides; objects that rot, are met and repaired. A plain model says
+//! what must be there; after every single thing everything is read back and counted.
 //!
 //! `NACRE_ROUNDS=n` runs n times as many sequences; `NACRE_SEED=n` runs the sequence of that seed alone. A sequence that fails is made as short as it
 //! can be before it is told.
@@ -11,14 +11,18 @@
 )]
 
 mod act;
+mod damage;
 mod found;
 mod gate;
 mod judge;
 mod machine;
 mod model;
+mod needs;
+mod often;
 mod ops;
 mod read;
 mod run;
+mod spoil;
 mod world;
 
 use std::time::Instant;
@@ -42,4 +46,8 @@ fn whatever_happens_the_archive_shows_what_the_model_says() {
     }
     println!("seeds {seeds:?} in {:.0} s", begun.elapsed().as_secs_f32());
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    if seed.is_none() {
+        let rare = often::missing(&counts, rounds);
+        assert!(rare.is_empty(), "too rare: {}", rare.join(", "));
+    }
 }

@@ -8,6 +8,9 @@ use nacre_core::ids::{Epoch, HeadHash, SessionSeq};
 
 use super::machine::CHUNK;
 
+/// Stands for a chunk whose content is gone.
+pub const LOST: Hash = Hash::from_bytes([0xff; 32]);
+
 /// What a version of a volume holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
@@ -36,12 +39,51 @@ impl Content {
     fn holds_what(&self, other: &Self) -> bool {
         self.size == other.size && self.chunks == other.chunks
     }
+
+    /// Whether it is `whole`, but for chunks that are gone.
+    pub fn is_left_of(&self, whole: &Self) -> bool {
+        let mut both = self.chunks.iter().zip(&whole.chunks);
+        self.size == whole.size && both.all(|(here, there)| here == there || *here == LOST)
+    }
+
+    /// How many chunks are gone.
+    pub fn lost(&self) -> usize {
+        self.chunks.iter().filter(|chunk| **chunk == LOST).count()
+    }
 }
 
 pub type Versions = BTreeMap<SessionSeq, Content>;
 
 /// The versions of each volume.
 pub type Volumes = BTreeMap<String, Versions>;
+
+/// Where one differs from the other, in few words.
+pub fn difference(was: &Volumes, is: &Volumes) -> String {
+    let mut lines = Vec::new();
+    let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let none = Versions::new();
+    for name in names {
+        let of = |all: &'_ Volumes| all.get(name).cloned().unwrap_or_else(|| none.clone());
+        let (was, is) = (of(was), of(is));
+        let numbers: BTreeSet<&SessionSeq> = was.keys().chain(is.keys()).collect();
+        for seq in numbers {
+            if was.get(seq) != is.get(seq) {
+                let told = |content: Option<&Content>| {
+                    content.map_or("nothing".to_owned(), |content| {
+                        let chunks = content.chunks.iter();
+                        let chunks: Vec<String> =
+                            chunks.map(|chunk| chunk.to_hex()[..4].to_owned()).collect();
+                        let word = if content.finished { "whole" } else { "part" };
+                        format!("{word} {} {}", content.size, chunks.join(" "))
+                    })
+                };
+                let (was, is) = (told(was.get(seq)), told(is.get(seq)));
+                lines.push(format!("{name} in session {}: {was} became {is}", seq.0));
+            }
+        }
+    }
+    lines.join("; ")
+}
 
 /// What a head shows, and the keys that open it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +220,19 @@ impl History {
 
     pub fn enter(&mut self, head: HeadHash, known: Known) {
         self.heads.insert(head, known);
+    }
+
+    /// After a repair a head shows this.
+    pub fn becomes(&mut self, head: HeadHash, volumes: Volumes) {
+        if let Some(known) = self.heads.get_mut(&head) {
+            let keys = known.state.keys.clone();
+            known.state = Arc::new(State { volumes, keys });
+        }
+    }
+
+    /// Everything that any head has shown.
+    pub fn states(&self) -> impl Iterator<Item = &Volumes> {
+        self.heads.values().map(|known| &known.state.volumes)
     }
 
     pub fn state(&self, head: HeadHash) -> Arc<State> {

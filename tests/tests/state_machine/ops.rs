@@ -23,6 +23,8 @@ pub enum What {
     Check,
     /// Prunes all but the newest, cleans and frees: then the store holds little more than it must.
     Tidy,
+    /// `arch-check --repair`: with what local storage still has, or without.
+    Repair,
 }
 
 /// What befalls a command.
@@ -74,6 +76,12 @@ pub enum Op {
     /// A lying disk loses the newest head although it was behind a barrier, and the machine that knows it looks at the archive.
     LoseHead(usize),
     SetClockBack,
+    /// An object in the store rots, the machine meets that, and repairs it.
+    Damage(usize, u64),
+    /// A cache of the machine rots.
+    SpoilCache(usize, u64),
+    /// What the machine must not lose rots; after a look it is as it was.
+    SpoilMemory(usize, u64),
 }
 
 const COMMANDS: [(What, u64); 15] = [
@@ -123,12 +131,15 @@ pub fn draw(random: &mut Random) -> Op {
     // One machine works more than the other.
     let by = usize::from(random.below(3) == 0);
     match random.below(100) {
-        0..80 => Op::Command {
+        0..74 => Op::Command {
             by,
             what: weighted(random, &COMMANDS),
             trouble: trouble(random),
             salt: random.bits(),
         },
+        74..78 => Op::Damage(by, random.bits()),
+        78 => Op::SpoilCache(by, random.bits()),
+        79 => Op::SpoilMemory(by, random.bits()),
         80..82 => Op::PowerCut(random.bits()),
         82 => Op::LoseCaches(by),
         83 => Op::LoseMemory(by),

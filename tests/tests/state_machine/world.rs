@@ -1,9 +1,10 @@
 //! Two machines in front of one store, and what is known of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
+use blake3::Hash;
 use nacre::archive::{Error, Severity};
 use nacre::joints::{Capabilities, Clock, Store, StoreErrorKind};
 use nacre_core::ids::{Epoch, HeadHash};
@@ -12,6 +13,7 @@ use nacre_tests::lab_image::Random;
 use nacre_tests::{FaultyStore, LastWrite, MemoryState, MemoryStore, SimulatedClock};
 
 use super::act::{Command, Diary, scribble};
+use super::damage::Damaged;
 use super::gate::{Gate, Halt, Put, Tape};
 use super::machine::Machine;
 use super::model::{Change, History};
@@ -23,7 +25,7 @@ pub type Verdict<T = ()> = Result<T, String>;
 /// How often each thing came up.
 pub type Counts = BTreeMap<String, u64>;
 
-const VOLUMES: [[&str; 3]; 2] = [["a", "b", "c"], ["b", "c", "d"]];
+pub const VOLUMES: [[&str; 3]; 2] = [["a", "b", "c"], ["b", "c", "d"]];
 /// Copies of the store that lie about.
 const COPIES: usize = 3;
 
@@ -35,9 +37,9 @@ type Copied = (MemoryStore, BTreeSet<u8>, Vec<BTreeSet<u8>>);
 pub struct World {
     pub store: FaultyStore,
     /// Copies of the store, with what was known of its keys.
-    copies: Vec<Copied>,
+    pub copies: Vec<Copied>,
     pub machines: [Machine; 2],
-    kept: [Option<MemoryState>; 2],
+    pub kept: [Option<MemoryState>; 2],
     /// Whether somebody has written into a snapshot: nothing is put back to it then, for no storage would say that nothing changed.
     spoiled: [bool; 2],
     pub history: History,
@@ -62,6 +64,12 @@ pub struct World {
     /// Machines that ever were, so that each new one has randomness of its own.
     pub born: u64,
     pub counts: Counts,
+    /// What has rotted and was not dealt with.
+    pub damaged: Option<Damaged>,
+    /// Whether a pack has rotted once: what nothing needs of it can stay for ever.
+    pub scarred: bool,
+    /// Contents that were lost once.
+    pub gone: HashSet<Hash>,
 }
 
 /// How a command ended, for those who judge it.
@@ -103,6 +111,9 @@ impl World {
             achieved: BTreeSet::new(),
             born: born + 1,
             counts: Counts::new(),
+            damaged: None,
+            scarred: false,
+            gone: HashSet::new(),
         };
         let gate = Gate::new(&world.store, 0, &world.tape, false);
         world.machines[0].init(Arc::new(gate), &world.clock);
@@ -184,6 +195,9 @@ impl World {
                 }
             }
             Op::LoseHead(by) => self.lose_head(by)?,
+            Op::Damage(by, salt) => self.damage(by, salt)?,
+            Op::SpoilCache(by, salt) => self.spoil_cache(by, salt)?,
+            Op::SpoilMemory(by, salt) => self.spoil_memory(by, salt)?,
             Op::SetClockBack => self.clock.set(self.clock.now().seconds - 86_400),
         }
         self.count(word(&format!("{op:?}")));
@@ -208,9 +222,13 @@ impl World {
             .anchor()
             .is_some_and(|anchor| anchor.head == self.tip);
         let before = self.history.get(self.tip).and_then(|known| known.before);
-        let before = before.map(|before| ObjectName::Head(self.epoch(before)));
         let objects = self.store.live().objects();
-        if knows && before.is_some_and(|before| objects.contains_key(&before)) {
+        // What goes before must not have rotted.
+        let is_there = |before: HeadHash| {
+            let object = objects.get(&ObjectName::Head(self.epoch(before)));
+            object.is_some_and(|bytes| HeadHash::of(bytes) == before)
+        };
+        if knows && before.is_some_and(is_there) {
             self.store
                 .live()
                 .lose(ObjectName::Head(self.epoch(self.tip)));
@@ -291,6 +309,17 @@ impl World {
             self.keys_in_limbo(number);
         }
         self.judge(&ended, trouble)?;
+        let remembers = self.machines[by].anchor().map(|anchor| anchor.head);
+        if trouble == Trouble::Nothing && ended.result.is_ok() && remembers != Some(self.tip) {
+            return Err(format!("machine {by} does not remember the newest head"));
+        }
+        if what == What::Tidy
+            && trouble == Trouble::Nothing
+            && ended.result.is_ok()
+            && !self.scarred
+        {
+            self.little_is_dead()?;
+        }
         self.after(trouble, by, salt)?;
         self.tip = self.newest()?;
         self.look_round()?;
@@ -309,7 +338,12 @@ impl World {
         }
     }
 
-    fn prepare(&mut self, by: usize, what: What, salt: u64) -> Command {
+    /// The number of the last command.
+    pub fn number(&self) -> usize {
+        self.commands
+    }
+
+    pub fn prepare(&mut self, by: usize, what: What, salt: u64) -> Command {
         self.commands += 1;
         let mut random = Random::new(salt, "prepare");
         let mut volumes: Vec<String> = Vec::new();
@@ -332,6 +366,7 @@ impl World {
             key: random.pick(&self.openers),
             what,
             salt,
+            scarred: self.scarred,
             volumes,
             clock: Arc::clone(&self.clock),
             diary,

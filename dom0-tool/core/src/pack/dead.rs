@@ -67,10 +67,16 @@ pub fn retire(
                 retired.void.push(alias);
                 // What was moved here is dead too: no part may point at a pack that is gone.
                 for source in std::mem::take(&mut record.sources) {
-                    if let Some(record) = packs.get_mut(&source) {
-                        record.parts.retain(|part| part.alias != alias);
-                        touched.insert(source);
+                    let Some(record) = packs.get_mut(&source) else {
+                        continue;
+                    };
+                    record.parts.retain(|part| part.alias != alias);
+                    if record.state == PackState::Moved && record.parts.is_empty() {
+                        // Nothing says where any of it lies. A lost pack is given up whole, without its items being known one by one.
+                        packs.remove(&source);
+                        retired.gone.push(source);
                     }
+                    touched.insert(source);
                 }
             }
             Some(record) if record.state == PackState::Moved => {

@@ -5,13 +5,14 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::memory::{Shelf, digest_key};
 use super::*;
 use crate::ids::{Alias, ChunkId};
 use crate::mutation::{Random, rounds};
-use crate::node::{ChunkEntry, LeafEntry, RecordEntry};
-use crate::place::Root;
+use crate::node::{ChunkEntry, LeafEntry, Node, RecordEntry};
+use crate::place::{Place, Pointer, Root};
 
 type Model<E> = BTreeMap<u64, E>;
 
@@ -454,5 +455,90 @@ fn a_node_that_cannot_be_read_costs_its_own_keys_and_no_others() {
         let expected = keys.iter().copied().filter(|key| !range.contains(key));
         assert_eq!(found, expected.collect(), "{bad:?}");
         assert!(keys.range(range.clone()).next().is_some(), "{range:?}");
+    }
+}
+
+/// A source in which one node cannot be read, and stands there empty.
+struct StoodIn<'a> {
+    shelf: &'a Shelf,
+    lost: Place,
+    level: u8,
+}
+
+impl NodeSource for StoodIn<'_> {
+    type Error = FormatError;
+
+    fn nodes(&mut self, tree: TreeKind, pointers: &[Pointer]) -> Result<Vec<Arc<Node>>> {
+        let mut nodes = Vec::new();
+        for pointer in pointers {
+            if pointer.place != self.lost {
+                nodes.extend(self.shelf.read().nodes(tree, &[*pointer])?);
+            } else if self.level == 0 {
+                nodes.push(Arc::new(Node::leaf::<RecordEntry>(tree, Vec::new())));
+            } else {
+                nodes.push(Arc::new(Node::inner(tree, self.level, Vec::new())));
+            }
+        }
+        Ok(nodes)
+    }
+
+    fn records(&mut self, tree: TreeKind, pointers: &[Pointer]) -> Result<Vec<Vec<u8>>> {
+        self.shelf.read().records(tree, pointers)
+    }
+}
+
+/// A lost leaf in whose place nothing came stayed in the tree: it was damage still after the repair.
+#[test]
+fn a_lost_node_goes_even_if_nothing_comes_in_its_place() {
+    let tree = TreeKind::Counters;
+    let mut shelf = Shelf::default();
+    let mut whole = Pair::<RecordEntry>::new(tree);
+    let record = |key: u64| Some(RecordEntry::Inline(key.to_le_bytes().to_vec()));
+    whole.edit(
+        &mut shelf,
+        (0..9000).step_by(7).map(|key| (key, record(key))).collect(),
+        None,
+    );
+    let Root::Node { level: 2, pointer } = whole.root else {
+        panic!("{:?}", whole.root);
+    };
+    let root = shelf.read().nodes(tree, &[pointer]).unwrap();
+    let inner = root[0].children()[1].1;
+    let below = shelf.read().nodes(tree, &[inner]).unwrap();
+    let leaf = below[0].children()[2].1;
+    let first = 1 << 12;
+    for (lost, level, keys) in [
+        (leaf.place, 0, first + 128..first + 192),
+        (inner.place, 1, first..2 * first),
+        (pointer.place, 2, 0..1 << 18),
+    ] {
+        let mut kept = shelf.clone();
+        let mut fresh = kept.fresh();
+        let key = digest_key();
+        let changes = [(keys.start, None::<RecordEntry>)];
+        let mut source = StoodIn {
+            shelf: &shelf,
+            lost,
+            level,
+        };
+        let edited = edit(
+            target(tree, &key),
+            &whole.root,
+            changes,
+            None,
+            &mut source,
+            &mut fresh,
+        );
+        let edited = edited.unwrap();
+        assert!(edited.dropped.contains(&lost));
+        kept.absorb(fresh);
+        kept.forget(&lost);
+        let left = whole.model.iter().filter(|(key, _)| !keys.contains(*key));
+        let left: Model<RecordEntry> = left.map(|(key, entry)| (*key, entry.clone())).collect();
+        assert_eq!(
+            walked(&kept, tree, &edited.root, 0..u64::MAX),
+            left,
+            "level {level}"
+        );
     }
 }

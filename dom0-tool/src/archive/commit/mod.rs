@@ -59,6 +59,8 @@ pub struct Commit<'a> {
     swept: BTreeSet<Alias>,
     /// Counters as a recount has found them.
     counters: Vec<(u64, Option<Vec<u8>>)>,
+    /// Epochs of which nobody knows the heads any more.
+    unknown_heads: BTreeSet<u64>,
     /// Whether it mends what is damaged.
     mending: bool,
     /// Whether it corrects counters and dead ranges, so that they are right again.
@@ -96,6 +98,7 @@ impl<'a> Commit<'a> {
             shared: BTreeSet::new(),
             swept: BTreeSet::new(),
             counters: Vec::new(),
+            unknown_heads: BTreeSet::new(),
             mending,
             corrects: false,
         }
@@ -156,15 +159,24 @@ impl<'a> Commit<'a> {
         self.head.set_books_in_doubt(false);
     }
 
-    /// Takes out a record that cannot be read. Those of packs and sessions may be given anew after that.
+    /// Takes out a record that cannot be read, and a lost node in which it would stand. Those of packs and sessions may be given anew after that.
     pub fn drop_record(&mut self, tree: TreeKind, key: u64) {
         match tree {
             TreeKind::Sessions => {
                 self.sessions.insert(SessionSeq(key), None);
             }
-            TreeKind::Counters => self.counters.push((key, None)),
-            // A pack without a record is one that the archive does not have; a head without one, one that nobody can ask for.
-            _ => {}
+            TreeKind::Counters => {
+                if let Err(at) = self.counters.binary_search_by_key(&key, |(key, _)| *key) {
+                    self.counters.insert(at, (key, None));
+                }
+            }
+            // A pack without a record is one that the archive does not have.
+            TreeKind::Packs => self.packs.remove(Alias(key)),
+            // A head without one, one that nobody can ask for.
+            TreeKind::Heads => {
+                self.unknown_heads.insert(key);
+            }
+            TreeKind::Chunks => {}
         }
     }
 
@@ -331,7 +343,9 @@ impl<'a> Commit<'a> {
         let sessions = RecordTree::stage(TreeKind::Sessions, key, sessions, &mut self.index)?;
         let counters = settled.counters;
         let counters = RecordTree::stage(TreeKind::Counters, key, counters, &mut self.index)?;
-        let history = [(previous.0.0, Some(previous.1.0.to_vec()))];
+        let unknown = self.unknown_heads.range(..previous.0.0);
+        let unknown = unknown.map(|epoch| (*epoch, None));
+        let history = unknown.chain([(previous.0.0, Some(previous.1.0.to_vec()))]);
         let history = RecordTree::stage(TreeKind::Heads, key, history, &mut self.index)?;
 
         let mut source: &Nodes = &nodes;

@@ -203,10 +203,15 @@ impl<'a, E: LeafEntry + 'static> Edit<'a, E> {
         for (number, pointer) in numbers.into_iter().zip(old) {
             let node = pointer.and_then(|_| nodes.next());
             let before = node.as_ref().map(|node| node.entries::<E>());
-            let mine = std::iter::from_fn(|| changes.next_if(|(key, _)| prefix(*key, 0) == number));
+            let is_mine = |(key, _): &(u64, Option<E>)| prefix(*key, 0) == number;
+            let asked = changes.peek().is_some_and(is_mine);
+            let mine = std::iter::from_fn(|| changes.next_if(is_mine));
             let cut = self.old.cut().map(|cut| (cut, first_key(number, 0)));
             let after = merge(before.unwrap_or_default(), mine, cut, &mut self.dropped);
-            if before.unwrap_or_default() == after {
+            // A node without entries stands for a lost one: the new tree must not have it.
+            let is_empty = pointer.is_some() || self.old.is_empty_above(0, number);
+            let stood_in = asked && after.is_empty() && is_empty;
+            if before.unwrap_or_default() == after && !stood_in {
                 continue;
             }
             self.dropped.extend(pointer.map(|pointer| pointer.place));

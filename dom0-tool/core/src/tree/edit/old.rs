@@ -75,6 +75,16 @@ impl OldTree {
         self.inner.get(&(level, number))
     }
 
+    /// Whether one of the loaded nodes above a node is empty, as only one is that stands for a lost one.
+    pub(super) fn is_empty_above(&self, below: u8, number: u64) -> bool {
+        let levels = below.saturating_add(1)..=self.height().unwrap_or(0);
+        let mut above = levels.filter_map(|level| {
+            let up = u32::from(level.saturating_sub(below)).saturating_mul(FAN_BITS);
+            self.node(level, number.checked_shr(up).unwrap_or(0))
+        });
+        above.any(|node| node.children().is_empty())
+    }
+
     /// Forgets the nodes of a level; nobody asks for them again.
     pub(super) fn forget(&mut self, level: u8) {
         self.inner.retain(|(other, _), _| *other > level);

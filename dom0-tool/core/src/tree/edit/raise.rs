@@ -38,7 +38,9 @@ impl<E: LeafEntry + 'static> Edit<'_, E> {
             let before = before.unwrap_or_default();
             let stays = |at: u8| !self.old.is_cut(below, child(number, at));
             let after = merge(before, mine, stays);
-            if unchanged(before, &after) {
+            let is_empty = node.is_some() || self.old.is_empty_above(level, number);
+            let stood_in = before.is_empty() && is_empty;
+            if unchanged(before, &after) && !stood_in {
                 continue;
             }
             self.dropped.extend(pointer.map(|pointer| pointer.place));
