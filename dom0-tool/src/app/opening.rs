@@ -102,37 +102,33 @@ fn hear_witnesses(world: &World<'_>, archive: &mut Archive) -> Result<()> {
 /// Keeps other writers on this machine away from the archive, then opens it: what is read must not be old when it is changed.
 pub fn open_to_write(world: &World<'_>, purpose: &str) -> Result<(Archive, Box<dyn StateLock>)> {
     let mut archive = open_archive(world)?;
-    let mut newly_seen = archive.is_newly_seen();
     let lock = archive.memory().dir().lock(purpose)?;
     if !archive.is_newest()? {
         // Another writer was done between our look and our lock.
         archive = open_archive(world)?;
-        newly_seen |= archive.is_newly_seen();
     }
-    let archive = writable(world, archive, newly_seen)?;
+    let archive = writable(world, archive)?;
     hazards::tell(world, archive.store().as_ref());
     Ok((archive, lock))
 }
 
-/// `newly_seen`: what is there may rest on a commit that was cut off before it was durable, of this machine or another. A command that finds
-/// nothing left to do must not tell success because of it.
-fn writable(world: &World<'_>, archive: Archive, newly_seen: bool) -> Result<Archive> {
+/// What is there may rest on a commit that was cut off before it was durable, of this machine or another. A command that finds nothing left to do must
+/// not tell success because of it, nor give away what the head before needs.
+fn writable(world: &World<'_>, archive: Archive) -> Result<Archive> {
     if archive.head().forbids_writing() {
         return Err(Error::refused(
             "a newer nacre has written to this archive what this one would destroy",
             "Update nacre; reading still works.",
         ));
     }
-    if newly_seen && !world.common.dry_run {
+    if !world.common.dry_run {
         archive.confirm()?;
     }
     Ok(archive)
 }
 
 fn open_writable(world: &World<'_>) -> Result<Archive> {
-    let archive = open_archive(world)?;
-    let newly_seen = archive.is_newly_seen();
-    writable(world, archive, newly_seen)
+    writable(world, open_archive(world)?)
 }
 
 fn read_pin(world: &World<'_>) -> Result<Option<Pin>> {

@@ -94,7 +94,6 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
         others: Vec::new(),
         forgotten: BTreeSet::new(),
         is_new_here: false,
-        newly_seen: false,
     };
     archive.put_head(&head, &object)?;
     archive.advance(head, &object, &BTreeMap::new(), BTreeMap::new())?;

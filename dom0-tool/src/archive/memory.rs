@@ -28,6 +28,10 @@ const WITNESS_LIMIT: usize = 64;
 /// How the names of files begin that can be made anew from the archive.
 const CACHES: &[&str] = &["cache", "dedup"];
 
+/// The hash of a head that was found, and of which nobody knows yet whether it survives a power cut at the store.
+const UNCONFIRMED: &str = "unconfirmed";
+const UNCONFIRMED_LIMIT: usize = 64;
+
 const HIGHEST: &str = "highest";
 const HIGHEST_LIMIT: usize = 32;
 
@@ -165,6 +169,27 @@ impl Memory {
         Ok(fields)
     }
 
+    /// Remembers a head that was found in the store. Who put it may have been cut off before its barrier was answered: that is written down first, so
+    /// that a command that only looks does not hide it from one that changes something.
+    pub fn remember_found(&self, anchor: &Anchor, object: &[u8]) -> Result<()> {
+        self.dir.replace(UNCONFIRMED, &anchor.head.0)?;
+        self.remember(anchor, object)
+    }
+
+    /// Whether a head was found here and not confirmed since.
+    pub fn doubts(&self, head: HeadHash) -> Result<bool> {
+        let doubted = self.dir.read(UNCONFIRMED, UNCONFIRMED_LIMIT)?;
+        Ok(doubted.as_deref() == Some(&head.0))
+    }
+
+    /// That head is behind a barrier now.
+    pub fn confirmed(&self, head: HeadHash) -> Result<()> {
+        if self.doubts(head)? {
+            self.dir.remove(UNCONFIRMED)?;
+        }
+        Ok(())
+    }
+
     /// Remembers a head that is behind a barrier in the store. The head's bytes first: with the old anchor they are merely unused, while a new
     /// anchor without them could not bring a lost head back.
     pub fn remember(&self, anchor: &Anchor, head: &[u8]) -> Result<()> {
@@ -243,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_is_precious_is_no_cache() {
-        for precious in [ANCHOR, LAST_HEAD, HIGHEST, "links-00", "lock"] {
+        for precious in [ANCHOR, LAST_HEAD, HIGHEST, UNCONFIRMED, "links-00", "lock"] {
             assert!(!CACHES.iter().any(|cache| precious.starts_with(cache)));
         }
     }

@@ -98,8 +98,6 @@ pub struct Archive {
     forgotten: BTreeSet<ArchiveId>,
     /// Whether this machine had no memory of the archive when it was opened.
     is_new_here: bool,
-    /// Whether the head was not the one that this machine remembered, when the archive was opened.
-    newly_seen: bool,
     domain_of: DomainRule,
 }
 
@@ -314,22 +312,23 @@ impl Archive {
         Ok(self.store.barrier()?)
     }
 
-    /// Whether nobody has told this machine yet that the head survives a power cut: it has seen it for the first time now.
-    pub fn is_newly_seen(&self) -> bool {
-        self.newly_seen
-    }
-
-    /// Makes the head durable that was found in the store. Who put it may have been cut off before its barrier was answered, and a barrier reaches no
-    /// further than what its own connection has put: so it is put again, which changes nothing.
+    /// Makes the head durable, if it was found in the store and nobody has done so since: who put it may have been cut off before its barrier was
+    /// answered, and a barrier reaches no further than what its own connection has put. So it is put again, which changes nothing.
     pub fn confirm(&self) -> Result<()> {
-        let Some(object) = self.memory.last_head()? else {
-            return Err(Error::internal());
-        };
+        if !self.memory.doubts(self.head_hash)? {
+            return Ok(());
+        }
+        let object = self.memory.last_head()?.unwrap_or_default();
+        if HeadHash::of(&object) != self.head_hash {
+            // Another command of this machine has seen a newer one meanwhile.
+            return Err(Error::Outrun);
+        }
         let name = ObjectName::Head(self.head.epoch);
         if put_unless_taken(self.store.as_ref(), name, &object, MAX_HEAD)?.is_none() {
             return Err(Error::Outrun);
         }
-        Ok(self.store.barrier()?)
+        self.store.barrier()?;
+        self.memory.confirmed(self.head_hash)
     }
 
     /// The head is in the store: from here on it is the archive.

@@ -135,7 +135,7 @@ fn open_once(store: &Arc<dyn Store>, options: &mut OpenOptions<'_>) -> Result<Ar
     let Remembered { memory, anchor, .. } = remembered;
     let highest = found.highest.max(memory.highest()?);
     let in_force = header.description().generation;
-    let mut archive = Archive {
+    let archive = Archive {
         store,
         head_hash: HeadHash::of(&found.object),
         nodes: Arc::new(nodes),
@@ -154,9 +154,7 @@ fn open_once(store: &Arc<dyn Store>, options: &mut OpenOptions<'_>) -> Result<Ar
         others: Vec::new(),
         forgotten: BTreeSet::new(),
         is_new_here: anchor.is_none(),
-        newly_seen: false,
     };
-    archive.newly_seen = anchor != Some(archive.anchor());
     archive.settle(anchor.as_ref(), &found.object, options.allow_rollback)?;
     Ok(archive)
 }
@@ -311,7 +309,7 @@ impl Archive {
             self.memory.keep_former_pins(&self.keys.former_pins())?;
         }
         if anchor != Some(&now) {
-            self.memory.remember(&now, object)?;
+            self.memory.remember_found(&now, object)?;
         }
         Ok(())
     }

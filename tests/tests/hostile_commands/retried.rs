@@ -50,28 +50,46 @@ fn a_head_that_is_found_after_a_broken_connection_is_made_durable_before_success
     assert!(done.len() > 5, "{done:?}");
 }
 
-/// The same where the command had ended, and is given again: it finds that nothing is left to send.
+/// The same where the command had ended, and is given again: it finds that nothing is left to send. Commands that only look or plan in between do
+/// not make it forget.
 #[test]
 fn a_send_that_finds_all_done_by_one_that_was_cut_off_makes_it_durable_first() {
     let scene = Scene::new(91);
     let send = VERBS.iter().find(|verb| verb.name == "send").unwrap();
-    scene.reset();
     let arguments = (send.arguments)(&scene);
     let strike = |attack, nth| Strike {
         attack,
         kinds: "Barrier",
         nth,
     };
-    scene.arm(&strike("unanswered", 2));
-    let ended = scene.run(&arguments, false).ended;
-    assert_eq!(ended.code, 1, "{ended:?}");
-    scene.arm(&strike("none", 0));
-    let ended = scene.run(&arguments, false).ended;
-    assert_eq!(ended.code, 0, "{ended:?}");
-    let requests = scene.requests();
-    let put = requests.iter().rposition(|kind| kind == "PutFinish");
-    let barrier = requests.iter().rposition(|kind| kind == "Barrier");
-    assert!(put.is_some() && put < barrier, "{requests:?}");
+    let planned = [arguments.clone(), vec!["--dry-run".to_owned()]].concat();
+    for between in [None, Some(vec!["list".to_owned()]), Some(planned)] {
+        scene.reset();
+        scene.arm(&strike("unanswered", 2));
+        let ended = scene.run(&arguments, false).ended;
+        assert_eq!(ended.code, 1, "{ended:?}");
+        if let Some(between) = &between {
+            scene.disarm();
+            let ended = scene.run(between, false).ended;
+            assert_eq!(ended.code, 0, "{ended:?}");
+        }
+        let again = || {
+            scene.arm(&strike("none", 0));
+            let ended = scene.run(&arguments, false).ended;
+            assert_eq!(ended.code, 0, "{ended:?}");
+            scene.requests()
+        };
+        let requests = again();
+        let put = requests.iter().rposition(|kind| kind == "PutFinish");
+        let barrier = requests.iter().rposition(|kind| kind == "Barrier");
+        assert!(put.is_some() && put < barrier, "{between:?}: {requests:?}");
+        // Once is enough.
+        let requests = again();
+        assert!(
+            !requests.iter().any(|kind| kind.starts_with("Put")),
+            "{requests:?}"
+        );
+    }
 }
 
 /// What only shows a plan puts nothing, not even what is there; the store may be read-only.
