@@ -28,6 +28,7 @@ pub const INSIDE: &str = "NACRE_LAB_KERNEL";
 pub struct LabKernel {
     arguments: Vec<String>,
     programs: Vec<&'static str>,
+    chosen: Vec<String>,
 }
 
 impl LabKernel {
@@ -69,6 +70,22 @@ impl LabKernel {
         self
     }
 
+    /// Only tests with one of these words in their name: a suite that takes long has two kernels, which run at the same time.
+    #[must_use]
+    pub fn tests(mut self, words: &[&str]) -> Self {
+        self.chosen
+            .extend(words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// All tests but those with one of these words in their name.
+    #[must_use]
+    pub fn other_tests(mut self, words: &[&str]) -> Self {
+        self.chosen
+            .extend(words.iter().map(|word| format!("--skip={word}")));
+        self
+    }
+
     fn with(mut self, option: &str, value: &str) -> Self {
         self.arguments.extend([option.to_owned(), value.to_owned()]);
         self
@@ -102,7 +119,11 @@ impl LabKernel {
             return;
         };
         command.args(["--ignored", "--test-threads=1"]);
-        command.args(std::env::var("NACRE_LAB_TESTS"));
+        let chosen = std::env::var("NACRE_LAB_TESTS");
+        match &chosen {
+            Ok(words) => command.arg(words),
+            Err(_) => command.args(&self.chosen),
+        };
         let output = match command.stdin(Stdio::null()).output() {
             Ok(output) => output,
             Err(error) => panic!("{command:?}: {error}"),

@@ -302,6 +302,25 @@ fn what_a_head_gives_away_goes_only_behind_a_barrier_and_leaves_the_list_afterwa
     recount(&archive);
 }
 
+/// A prune that is cut off behind its commit has freed nothing yet: the next commit does, before it drops anything from the list.
+#[test]
+fn what_a_command_that_was_cut_off_gave_away_is_freed_by_the_next() {
+    let desk = ten_sessions(false);
+    let mut archive = desk.archive.open();
+    let some = forget(&desk, |at| (1..8).contains(&at));
+    archive.prune(&some, &desk.archive.clock).unwrap();
+    let before = archive.head().freeing.len();
+    assert!(before > 0);
+    drop(archive);
+    let mut archive = desk.archive.open();
+    assert_eq!(archive.head().freeing.len(), before);
+    let clock = &desk.archive.clock;
+    archive.add_volumes(&["new"], "", clock).unwrap();
+    assert!(archive.head().freeing.is_empty());
+    assert_eq!(archive.orphans().unwrap(), []);
+    recount(&archive);
+}
+
 #[test]
 fn an_append_only_store_frees_nothing_and_says_so() {
     let desk = ten_sessions(true);

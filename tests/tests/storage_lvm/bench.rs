@@ -25,7 +25,7 @@ fn peak_kib() -> u64 {
 }
 
 #[test]
-#[ignore = "started by thin_pools_in_a_real_kernel"]
+#[ignore = "started by changes_of_thin_pools_in_a_real_kernel"]
 fn the_list_of_changes_takes_little_more_than_thin_delta() {
     if std::env::var_os("NACRE_LAB_BENCH").is_none() {
         println!("only with NACRE_LAB_BENCH=1");

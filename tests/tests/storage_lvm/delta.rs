@@ -50,7 +50,7 @@ fn covers(changed: &[(u64, u64)], old: &[u8], new: &[u8]) {
 }
 
 #[test]
-#[ignore = "started by thin_pools_in_a_real_kernel"]
+#[ignore = "started by changes_of_thin_pools_in_a_real_kernel"]
 fn at_random_every_change_is_found_and_every_hole_is_zero() {
     make_volume("vm-random-private", 32);
     let seen = seen_by(0x01);
@@ -137,7 +137,7 @@ fn read_before(frozen: &dyn FrozenVolume, before: &[u8]) {
 }
 
 #[test]
-#[ignore = "started by thin_pools_in_a_real_kernel"]
+#[ignore = "started by changes_of_thin_pools_in_a_real_kernel"]
 fn the_delta_is_the_one_of_thin_delta() {
     make_volume("vm-exact-private", 256);
     let name = "vm-exact-private";
@@ -185,7 +185,7 @@ fn the_delta_is_the_one_of_thin_delta() {
 
 /// Two snapshots between which nothing changed.
 #[test]
-#[ignore = "started by thin_pools_in_a_real_kernel"]
+#[ignore = "started by changes_of_thin_pools_in_a_real_kernel"]
 fn nothing_changed_is_an_empty_list() {
     make_volume("vm-still-private", 16);
     let seen = seen_by(0x03);
@@ -208,7 +208,7 @@ fn nothing_changed_is_an_empty_list() {
 
 /// What Qubes does when a qube stops: the volume is another device with the same name.
 #[test]
-#[ignore = "started by thin_pools_in_a_real_kernel"]
+#[ignore = "started by changes_of_thin_pools_in_a_real_kernel"]
 fn a_volume_that_qubes_rotated_keeps_its_delta() {
     make_volume("vm-rot-private", 16);
     let seen = seen_by(0x04);
@@ -242,7 +242,7 @@ fn why(seen: &Seen, name: &str, identity: &[u8]) -> String {
 }
 
 #[test]
-#[ignore = "started by thin_pools_in_a_real_kernel"]
+#[ignore = "started by changes_of_thin_pools_in_a_real_kernel"]
 fn a_snapshot_that_somebody_wrote_to_is_not_trusted() {
     let (seen, identity, snapshot) = began("vm-written-private", 0x05);
     run(&format!("lvchange -q -y -prw qubes_dom0/{snapshot}"));
@@ -263,7 +263,7 @@ fn a_snapshot_that_somebody_wrote_to_is_not_trusted() {
 }
 
 #[test]
-#[ignore = "started by thin_pools_in_a_real_kernel"]
+#[ignore = "started by changes_of_thin_pools_in_a_real_kernel"]
 fn a_snapshot_from_which_somebody_discarded_is_not_trusted() {
     let (seen, identity, snapshot) = began("vm-cut-private", 0x06);
     run(&format!("lvchange -q -y -prw qubes_dom0/{snapshot}"));
@@ -277,7 +277,7 @@ fn a_snapshot_from_which_somebody_discarded_is_not_trusted() {
 }
 
 #[test]
-#[ignore = "started by thin_pools_in_a_real_kernel"]
+#[ignore = "started by changes_of_thin_pools_in_a_real_kernel"]
 fn a_lost_swapped_resized_or_older_snapshot_is_not_trusted() {
     let (seen, identity, snapshot) = began("vm-lost-private", 0x07);
     // Of another volume, under this name.
@@ -325,7 +325,7 @@ fn a_lost_swapped_resized_or_older_snapshot_is_not_trusted() {
 }
 
 #[test]
-#[ignore = "started by thin_pools_in_a_real_kernel"]
+#[ignore = "started by changes_of_thin_pools_in_a_real_kernel"]
 fn monitoring_holds_no_space_and_adds_up() {
     let state = MemoryState::new();
     make_volume("vm-mon-private", 16);
