@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use nacre::store::Route;
 
 use crate::helper_program;
+use crate::sshd::Sshd;
 
 /// A machine with one running qube, `vault`. Goes away when dropped.
 pub struct QubesWorld {
@@ -61,6 +62,20 @@ impl QubesWorld {
     /// The service's script.
     pub fn service(&self) -> PathBuf {
         self.qube().join("qubes-rpc/nacre.Store")
+    }
+
+    /// Lets the qube out to an ssh host, with a login of its own there.
+    ///
+    /// # Errors
+    /// If the service cannot be rewritten.
+    pub fn log_in_at(&self, host: &Sshd) -> io::Result<()> {
+        fs::write(self.qube().join("online"), "")?;
+        let mut serve = "serve --ssh".to_owned();
+        for option in host.options() {
+            serve = format!("{serve} --ssh-option {}", option.display());
+        }
+        let script = fs::read_to_string(self.service())?;
+        write_script(&self.service(), &script.replace("serve --ssh", &serve))
     }
 
     fn client(&self) -> PathBuf {

@@ -6,11 +6,11 @@
 )]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use nacre_tests::desk::{Desk, Ended, end};
+use nacre_tests::qubes_world::write_script;
 use nacre_tests::skip;
 use nacre_tests::terminal::{CODE, missing, typed};
 
@@ -28,8 +28,7 @@ impl Machine {
             "#!/bin/sh\necho \"$*\" >> '{}'\n{systemctl}\n",
             machine.path("asked").display()
         );
-        fs::write(tools.join("systemctl"), script).unwrap();
-        fs::set_permissions(tools.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+        write_script(&tools.join("systemctl"), &script).unwrap();
         fs::write(machine.path("nacre.ini"), "# nothing yet\n").unwrap();
         machine
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nacre_tests::desk::{Desk, Ended, end};
-use nacre_tests::qubes_world::{QubesWorld, write_script};
+use nacre_tests::qubes_world::QubesWorld;
 use nacre_tests::skip;
 use nacre_tests::sshd::{EXTENSIONS, Offers, Sshd};
 
@@ -176,16 +176,7 @@ fn every_command_works_with_an_ssh_host_behind_a_qube() {
         Ok(both) => both,
         Err(why) => skip!(test, "{why}"),
     };
-    fs::write(world.qube().join("online"), "").unwrap();
-    // The keys are the qube's.
-    let words: Vec<String> = server
-        .options()
-        .into_iter()
-        .map(|option| format!(" --ssh-option {}", option.display()))
-        .collect();
-    let script = fs::read_to_string(world.service()).unwrap();
-    let script = script.replace("serve --ssh", &format!("serve --ssh{}", words.concat()));
-    write_script(&world.service(), &script).unwrap();
+    world.log_in_at(&server).unwrap();
     way.works();
     assert!(archive.join("header").is_dir());
 }

@@ -39,25 +39,26 @@ pub(super) struct Heads<'a> {
     pub allow_rollback: bool,
 }
 
+/// The epochs of all heads that the store shows.
+pub(super) fn shown_epochs(store: &dyn Store) -> Result<BTreeSet<Epoch>> {
+    let mut epochs = BTreeSet::new();
+    store.list(ObjectClass::Head, &mut |name, _| {
+        if let ObjectName::Head(epoch) = name {
+            epochs.insert(epoch);
+        }
+    })?;
+    Ok(epochs)
+}
+
 impl Heads<'_> {
     /// The newest head that opens. One that this machine is known to have seen last and that the store has lost since is put again, if it can be.
     pub fn newest(&self, known: Option<(&Memory, &Anchor)>) -> Result<FoundHead> {
         for _ in 0..ATTEMPTS {
-            if let Some(found) = self.newest_of(&self.epochs()?, known)? {
+            if let Some(found) = self.newest_of(&shown_epochs(self.store)?, known)? {
                 return Ok(found);
             }
         }
         Err(Error::Outrun)
-    }
-
-    fn epochs(&self) -> Result<BTreeSet<Epoch>> {
-        let mut epochs = BTreeSet::new();
-        self.store.list(ObjectClass::Head, &mut |name, _| {
-            if let ObjectName::Head(epoch) = name {
-                epochs.insert(epoch);
-            }
-        })?;
-        Ok(epochs)
     }
 
     /// `None`: a head was listed and is gone since. Then there are newer ones, and what an older one says that lies about tells nothing.
@@ -98,7 +99,7 @@ impl Heads<'_> {
                         unreadable,
                     }));
                 }
-                Ok(None) if !self.epochs()?.contains(epoch) => {
+                Ok(None) if !shown_epochs(self.store)?.contains(epoch) => {
                     return Ok(None);
                 }
                 Ok(None) => {}

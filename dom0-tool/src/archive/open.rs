@@ -371,8 +371,8 @@ pub(super) fn head_in_history(
 /// The headers of a store.
 struct ShownHeaders {
     names: BTreeSet<ObjectName>,
-    /// Those of them that were there when they were asked for.
-    read: BTreeSet<ObjectName>,
+    /// Whether one of them was not there any more when it was asked for.
+    changing: bool,
     objects: Vec<(Generation, Vec<u8>)>,
     /// Behind the newest well-formed header, the last of the generations that follow without a gap: their names cannot be used.
     taken: Generation,
@@ -402,10 +402,7 @@ fn read_headers(store: &dyn Store) -> Result<ShownHeaders> {
         let shown = read_headers_once(store)?;
         // One that was listed and is gone since was in force a moment ago, and another one is by now: what a change of keys that was cut short has left
         // must not be taken for it.
-        let read = |name: &ObjectName| shown.read.contains(name);
-        if shown.names.iter().rev().take(MOST_HEADERS).all(read)
-            || names(store, &[ObjectClass::Header])? == shown.names
-        {
+        if !shown.changing || names(store, &[ObjectClass::Header])? == shown.names {
             return Ok(shown);
         }
     }
@@ -414,7 +411,7 @@ fn read_headers(store: &dyn Store) -> Result<ShownHeaders> {
 
 fn read_headers_once(store: &dyn Store) -> Result<ShownHeaders> {
     let names = names(store, &[ObjectClass::Header])?;
-    let mut read = BTreeSet::new();
+    let mut changing = false;
     let mut objects = Vec::new();
     let mut last = None;
     // The newest first, and not more of them than a store that plays with us may make us read.
@@ -423,15 +420,9 @@ fn read_headers_once(store: &dyn Store) -> Result<ShownHeaders> {
             continue;
         };
         match store.get_whole(*name, MAX_HEADER_OBJECT) {
-            Ok(Some(object)) => {
-                read.insert(*name);
-                objects.push((*generation, object));
-            }
-            Ok(None) => {}
-            Err(error) => {
-                read.insert(*name);
-                last = Some(error);
-            }
+            Ok(Some(object)) => objects.push((*generation, object)),
+            Ok(None) => changing = true,
+            Err(error) => last = Some(error),
         }
     }
     match last {
@@ -439,7 +430,7 @@ fn read_headers_once(store: &dyn Store) -> Result<ShownHeaders> {
         _ => Ok(ShownHeaders {
             taken: taken(&names, &objects),
             names,
-            read,
+            changing,
             objects,
         }),
     }

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use nacre_core::error::FormatError;
 use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
 use nacre_core::ids::{Epoch, HeadHash};
-use nacre_core::object_name::{ObjectClass, ObjectName};
+use nacre_core::object_name::ObjectName;
 
+use super::heads::shown_epochs;
 use super::nodes::Nodes;
-use super::open::{head_in_history, names};
+use super::open::head_in_history;
 use super::{Archive, Error, Result};
 use crate::joints::{PutOutcome, Store};
 
@@ -47,14 +48,9 @@ impl Archive {
 
     /// Heads behind this one in the store, but those that could not be read when the archive was opened.
     fn heads_behind(&self) -> Result<BTreeSet<Epoch>> {
-        let names = names(self.store.as_ref(), &[ObjectClass::Head])?.into_iter();
-        let epochs = names.filter_map(|name| match name {
-            ObjectName::Head(epoch) => Some(epoch),
-            _ => None,
-        });
-        let is_behind =
-            |epoch: &Epoch| *epoch > self.head.epoch && !self.unreadable.contains(epoch);
-        Ok(epochs.filter(is_behind).collect())
+        let mut epochs = shown_epochs(self.store.as_ref())?;
+        epochs.retain(|epoch| *epoch > self.head.epoch && !self.unreadable.contains(epoch));
+        Ok(epochs)
     }
 
     /// Once a new head is there: if another writer was faster, it is taken away again.

@@ -1,10 +1,10 @@
 //! Attaching and detaching.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use nacre_tests::mounts::ext4_image;
 use nacre_tests::qubesd::{Device, Release};
 use nacre_tests::skip;
 
@@ -33,10 +33,7 @@ fn said(program: &str, arguments: &[&str]) -> Result<String, String> {
 /// An image with ext4 that nobody has yet.
 fn image(folder: &Path, uuid: &str) -> Result<PathBuf, String> {
     let image = folder.join(uuid);
-    let file = fs::File::create(&image).map_err(|error| error.to_string())?;
-    file.set_len(300 << 20).map_err(|error| error.to_string())?;
-    let text = image.to_str().unwrap_or_default();
-    said("mkfs.ext4", &["-q", "-F", "-U", uuid, text])?;
+    ext4_image(&image, uuid)?;
     Ok(image)
 }
 

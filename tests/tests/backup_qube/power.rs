@@ -3,7 +3,6 @@
 use std::fs;
 
 use nacre::state::Lease;
-use nacre_tests::qubes_world::write_script;
 use nacre_tests::qubesd::Release;
 use nacre_tests::skip;
 use nacre_tests::sshd::{Offers, Sshd};
@@ -63,13 +62,7 @@ fn an_ssh_host_behind_a_halted_qube_is_reached() {
             release,
             &dest
         );
-        fs::write(scene.qubes.qube().join("online"), "").unwrap();
-        let options = server.options().into_iter();
-        let options = options.map(|option| format!(" --ssh-option {}", option.display()));
-        let options: Vec<String> = options.collect();
-        let script = fs::read_to_string(scene.qubes.service()).unwrap();
-        let script = script.replace("serve --ssh", &format!("serve --ssh{}", options.concat()));
-        write_script(&scene.qubes.service(), &script).unwrap();
+        scene.qubes.log_in_at(&server).unwrap();
         scene.done(&["arch-init"]);
         let sent = scene.send();
         assert_eq!(sent.code, 0, "{sent:?}");

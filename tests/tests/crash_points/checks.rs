@@ -9,7 +9,10 @@ use nacre::archive::Archive;
 use nacre::joints::Store;
 use nacre_core::ids::Epoch;
 use nacre_core::object_name::{ObjectClass, ObjectName};
-use nacre_tests::{CrashLog, Cut, Cuts, FaultyStore, LastWrite, MemoryState, MemoryStore, recount};
+use nacre_tests::{
+    CrashLog, Cut, Cuts, FaultyStore, LastWrite, MemoryState, MemoryStore, on_all_processors,
+    recount,
+};
 
 use super::machine::{Machine, Who, clock, entropy};
 use super::pool::{Pool, Volumes};
@@ -338,25 +341,6 @@ impl Trial {
             }
         }
     }
-}
-
-/// Does something with all of them, as many at a time as there are processors.
-fn on_all_processors<T: Sync>(all: &[T], work: impl Fn(usize, &T) + Sync) {
-    let next = AtomicUsize::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(one) = all.get(at) else {
-                        return;
-                    };
-                    work(at, one);
-                }
-            });
-        }
-    });
 }
 
 fn headers(store: &dyn Store) -> usize {

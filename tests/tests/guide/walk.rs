@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nacre_tests::desk::Ended;
-use nacre_tests::mounts::FileSystem;
+use nacre_tests::mounts::{FileSystem, ext4_image};
 use nacre_tests::qubes_machine::Machine;
 use nacre_tests::qubes_world::{QubesWorld, write_script};
 use nacre_tests::qubesd::{Qubesd, Release, World};
@@ -87,8 +87,9 @@ impl Walk {
         let systemctl = format!("#!/bin/sh\necho \"$*\" >> '{}'\n", asked.display());
         write_script(&desk.path("tools/systemctl"), &systemctl).unwrap();
         fs::write(desk.path("etc/nacre.ini"), "").unwrap();
-        reach(&backup, &nas);
-        let image = stick(&desk.path("stick"))?;
+        backup.log_in_at(&nas).unwrap();
+        let image = desk.path("stick");
+        ext4_image(&image, UUID)?;
         let root = backup.qube().parent().map(PathBuf::from);
         {
             let mut world = machine.qubesd.world();
@@ -331,31 +332,6 @@ impl Walk {
 /// What a reflink pool calls a qube's private volume.
 fn private(qube: &str) -> String {
     format!("appvms/{qube}/private.img")
-}
-
-/// The NAS's login is the backup qube's; its host key is known there.
-fn reach(backup: &QubesWorld, nas: &Sshd) {
-    fs::write(backup.qube().join("online"), "").unwrap();
-    let mut serve = "serve --ssh".to_owned();
-    for option in nas.options() {
-        serve = format!("{serve} --ssh-option {}", option.display());
-    }
-    let script = fs::read_to_string(backup.service()).unwrap();
-    write_script(&backup.service(), &script.replace("serve --ssh", &serve)).unwrap();
-}
-
-/// A disk with a file system.
-fn stick(image: &std::path::Path) -> Result<PathBuf, String> {
-    let file = fs::File::create(image).map_err(|error| error.to_string())?;
-    file.set_len(300 << 20).map_err(|error| error.to_string())?;
-    let made = Command::new("mkfs.ext4")
-        .args(["-q", "-F", "-U", UUID])
-        .arg(image)
-        .status();
-    match made {
-        Ok(status) if status.success() => Ok(image.to_owned()),
-        other => Err(format!("mkfs.ext4: {other:?}")),
-    }
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use nacre_tests::lab_image::Random;
+use nacre_tests::on_all_processors;
 
 use super::ops::{Op, Trouble, draw};
 use super::world::{Counts, World};
@@ -17,29 +17,18 @@ const ATTEMPTS: usize = 300;
 
 /// Runs the sequences of these seeds, on all processors. Returns what came up how often, and what failed.
 pub fn all(seeds: Range<u64>) -> (Counts, Vec<String>) {
-    let next = AtomicU64::new(seeds.start);
     let results = Mutex::new((Counts::new(), Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if !seeds.contains(&seed) {
-                        return;
-                    }
-                    let mut counts = Counts::new();
-                    let ops = sequence(seed);
-                    let failure = once(seed, &ops, &mut counts);
-                    let failure = failure.map(|why| told(seed, ops, &why));
-                    let mut results = results.lock().unwrap();
-                    for (what, count) in counts {
-                        *results.0.entry(what).or_default() += count;
-                    }
-                    results.1.extend(failure);
-                }
-            });
+    let seeds: Vec<u64> = seeds.collect();
+    on_all_processors(&seeds, |_, seed| {
+        let mut counts = Counts::new();
+        let ops = sequence(*seed);
+        let failure = once(*seed, &ops, &mut counts);
+        let failure = failure.map(|why| told(*seed, ops, &why));
+        let mut results = results.lock().unwrap();
+        for (what, count) in counts {
+            *results.0.entry(what).or_default() += count;
         }
+        results.1.extend(failure);
     });
     results.into_inner().unwrap()
 }
