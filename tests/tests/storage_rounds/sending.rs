@@ -68,8 +68,8 @@ impl Rounds<'_> {
         }
     }
 
-    /// What was committed stays, and what is new holds what is here. Whether there is anything new. An unfinished session holds, chunk by chunk, that or what the one before it
-    /// held.
+    /// What was committed stays, and what is new holds what is here. Whether there is anything new. An unfinished session holds, chunk by chunk,
+    /// that, or what the one before it held, or what it held when it was left unfinished: a run can be killed before it goes on with it.
     fn look_at_sessions(&mut self, archive: usize, sent: &[&'static str]) -> bool {
         let before = self.kept[archive].len();
         for volume in self.place.volumes() {
@@ -91,8 +91,12 @@ impl Rounds<'_> {
                     let before = self
                         .newest(archive, volume)
                         .map(|kept| Rc::clone(&kept.content));
-                    assert_part(&part, &now, before.as_ref().map_or(&[], |bytes| bytes));
+                    let earlier = self.parts[archive].remove(volume).unwrap_or_default();
+                    let before = before.as_ref().map_or(&[][..], |bytes| bytes);
+                    assert_part(&part, &[&now, before, &earlier]);
+                    self.parts[archive].insert(volume, part);
                 } else {
+                    self.parts[archive].remove(volume);
                     self.kept[archive].push(Kept {
                         volume,
                         session: name.clone(),
@@ -127,8 +131,8 @@ impl Rounds<'_> {
     }
 }
 
-/// Each chunk is that of one or the other.
-fn assert_part(part: &[u8], now: &[u8], before: &[u8]) {
+/// Each chunk is that of one of them.
+fn assert_part(part: &[u8], known: &[&[u8]]) {
     let piece = |bytes: &[u8], at: usize, length: usize| {
         let there = bytes.get(at..).unwrap_or(&[]);
         let mut piece = there[..there.len().min(length)].to_vec();
@@ -138,9 +142,10 @@ fn assert_part(part: &[u8], now: &[u8], before: &[u8]) {
     for at in (0..part.len()).step_by(CHUNK) {
         let length = CHUNK.min(part.len() - at);
         let found = &part[at..at + length];
-        let known = [now, before]
-            .iter()
-            .any(|bytes| piece(bytes, at, length) == found);
-        assert!(known, "the unfinished session has something else at {at}");
+        let is_known = known.iter().any(|bytes| piece(bytes, at, length) == found);
+        assert!(
+            is_known,
+            "the unfinished session has something else at {at}"
+        );
     }
 }

@@ -7,9 +7,15 @@
 //! old one a second time: if it says what it said before, the old snapshot held its address also when the new one was asked, and what
 //! looked the same was the same. (To be deceived even so, an address would have to be freed, given to other data, freed again and given
 //! back to the old snapshot within one walk.) What moved only costs time.
+//!
+//! An extent that a map leaves out looks like a hole, and two holes look the same. So what both maps show as a hole is believed only where
+//! the kernel says so as well when it is asked the other way, for the next data (SEEK_DATA); otherwise it is read.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
 
 use super::identity::{FileSystem, Identity};
 use super::map::{Extent, Frontier, Map, MapError, Place, Way, way_on_btrfs};
@@ -31,7 +37,7 @@ pub fn delta(old: &Side<'_>, new: &Side<'_>) -> Result<Ranges, String> {
     if !old.identity.shares_addresses(new.identity) {
         return Err("it lies on another file system than its snapshot".to_owned());
     }
-    let in_words = |error: rustix::io::Errno| format!("its snapshots cannot be compared: {error}");
+    let in_words = |error: Errno| format!("its snapshots cannot be compared: {error}");
     let status = |side: &Side<'_>| rustix::fs::fstat(side.file).map_err(in_words);
     let (of_old, of_new) = (status(old)?, status(new)?);
     let way = match new.identity.system() {
@@ -49,7 +55,9 @@ pub fn delta(old: &Side<'_>, new: &Side<'_>) -> Result<Ranges, String> {
             Map::new(new.file, of_new.st_ino, way, sizes.1).behind(&read),
         )
     };
-    let ranges = compare_steady(both, sizes.0.min(sizes.1)).map_err(|error| match error {
+    let is_hole = |range: VolumeRange| [old, new].iter().all(|side| has_no_data(side.file, range));
+    let end = sizes.0.min(sizes.1);
+    let ranges = compare_steady(both, is_hole, end).map_err(|error| match error {
         MapError::Kernel(error) => in_words(error),
         MapError::Nonsense => "the file system's map of it makes no sense".to_owned(),
     })?;
@@ -68,16 +76,27 @@ fn size_of(status: &rustix::fs::Stat) -> u64 {
     u64::try_from(status.st_size).unwrap_or(0)
 }
 
+/// Whether the file has a hole there, or space without data, by a search for data.
+fn has_no_data(file: &File, range: VolumeRange) -> bool {
+    match rustix::fs::seek(file, SeekFrom::Data(range.start)) {
+        Ok(data) => data >= range.end,
+        // There is none up to the end of the file.
+        Err(Errno::NXIO) => true,
+        Err(_) => false,
+    }
+}
+
 /// Compares until the old map did not change meanwhile; `None` if it never stays. `both` begins to read old and new map, the new one never
-/// further than the old one.
-fn compare_steady<I: Iterator<Item = Result<Extent, E>>, E>(
+/// further than the old one. `is_hole` says whether neither of the files holds data in a range.
+pub(super) fn compare_steady<I: Iterator<Item = Result<Extent, E>>, E>(
     both: impl Fn() -> (I, I),
+    is_hole: impl Fn(VolumeRange) -> bool,
     end: u64,
 ) -> Result<Option<Ranges>, E> {
     for _ in 0..ATTEMPTS {
         let (old, new) = both();
         let mut old = Watched::new(old);
-        let ranges = compare(old.by_ref(), new, end)?;
+        let ranges = compare(old.by_ref(), new, &is_hole, end)?;
         let seen = old.digest()?;
         if Watched::new(both().0).digest()? == seen {
             return Ok(Some(ranges));
@@ -119,26 +138,45 @@ impl<I: Iterator<Item = Result<Extent, E>>, E> Iterator for Watched<I> {
     }
 }
 
-/// What of the bytes before `end` does not lie at the same place in both. The extents rise; between them are holes.
-pub fn compare<E>(
+/// What of the bytes before `end` does not lie at the same place in both. The extents rise; between them are holes, if `is_hole` agrees.
+fn compare<E>(
     old: impl Iterator<Item = Result<Extent, E>>,
     new: impl Iterator<Item = Result<Extent, E>>,
+    is_hole: impl Fn(VolumeRange) -> bool,
     end: u64,
 ) -> Result<Ranges, E> {
     let (mut old, mut new) = (Pieces::new(old), Pieces::new(new));
     let mut differ = Ranges::new();
+    // In pieces where the one map says so and the other says nothing.
+    let mut hole = VolumeRange { start: 0, end: 0 };
+    let believe = |hole: VolumeRange| hole.start == hole.end || is_hole(hole);
     let mut at = 0;
     while at < end {
         let (before, old_end) = old.at(at)?;
         let (after, new_end) = new.at(at)?;
         let stop = old_end.min(new_end).min(end);
-        if !before.is_same(after) {
-            differ.push(VolumeRange {
+        if (before, after) == (Place::Zero, Place::Zero) {
+            hole.end = stop;
+        } else {
+            if !believe(hole) {
+                differ.push(hole);
+            }
+            let piece = VolumeRange {
                 start: at,
                 end: stop,
-            });
+            };
+            if !before.is_same(after) {
+                differ.push(piece);
+            }
+            hole = VolumeRange {
+                start: stop,
+                end: stop,
+            };
         }
         at = stop;
+    }
+    if !believe(hole) {
+        differ.push(hole);
     }
     Ok(differ)
 }
@@ -236,7 +274,7 @@ mod tests {
             let one = |address| std::iter::once(Ok::<_, Infallible>(at(address)));
             (one(old), one(new))
         };
-        let Ok(found) = compare_steady(both, 8);
+        let Ok(found) = compare_steady(both, |_| true, 8);
         found
     }
 
@@ -260,7 +298,7 @@ mod tests {
         ) {
             let ((old, old_bytes), (new, new_bytes)) = (map(&old), map(&new));
             let ok = |extents: Vec<Extent>| extents.into_iter().map(Ok::<_, Infallible>);
-            let Ok(found) = compare(ok(old), ok(new), end);
+            let Ok(found) = compare(ok(old), ok(new), |_| true, end);
             for byte in 0..end {
                 let at = usize::try_from(byte).unwrap();
                 let (a, b) = (old_bytes[at], new_bytes[at]);

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use nacre_sys::{BtrfsExtent, BtrfsExtentKind, FiemapExtent, fiemap_flags};
@@ -98,18 +97,27 @@ pub enum MapError {
 #[derive(Clone, Debug, Default)]
 pub struct Frontier(Rc<Cell<u64>>);
 
+/// Some extents as the kernel tells them.
+pub enum Batch {
+    /// See [`nacre_sys::fiemap`].
+    Fiemap(Vec<FiemapExtent>),
+    /// See [`nacre_sys::btrfs_extents`].
+    Btrfs(Vec<BtrfsExtent>),
+}
+
+/// Asks for those from one offset to another.
+type Ask<'a> = Box<dyn Fn(u64, u64) -> Result<Batch, Errno> + 'a>;
+
 /// Walks the extents of a file that nobody changes, in rising order. What lies between them is a hole.
 pub struct Map<'a> {
-    file: &'a File,
-    inode: u64,
-    way: Way,
+    ask: Ask<'a>,
     size: u64,
     /// Where the next batch begins.
     next: u64,
     /// First byte of which nothing has been read yet.
     covered: u64,
-    /// On Btrfs, where the last item begins: it may go on behind what was asked for.
-    item: u64,
+    /// On Btrfs, begin of an item that goes on behind what was asked for: what of it lies there is asked for once it may be.
+    cut: Option<u64>,
     batch: VecDeque<Extent>,
     /// Already read, and not part of what was given last.
     ahead: Option<Extent>,
@@ -125,16 +133,27 @@ pub struct Map<'a> {
 impl<'a> Map<'a> {
     /// Of the first `size` bytes.
     pub fn new(file: &'a File, inode: u64, way: Way, size: u64) -> Self {
+        Self::of(
+            Box::new(move |start, end| match way {
+                Way::Fiemap => nacre_sys::fiemap(file, start, end).map(Batch::Fiemap),
+                Way::BtrfsTree => {
+                    nacre_sys::btrfs_extents(file, inode, start, end).map(Batch::Btrfs)
+                }
+            }),
+            size,
+        )
+    }
+
+    /// Of a file about whose first `size` bytes that can be asked.
+    pub fn of(ask: Ask<'a>, size: u64) -> Self {
         Self {
-            file,
-            inode,
-            way,
+            ask,
             size,
             next: 0,
             covered: 0,
             batch: VecDeque::new(),
             ahead: None,
-            item: 0,
+            cut: None,
             open: None,
             done: false,
             told: None,
@@ -168,16 +187,9 @@ impl<'a> Map<'a> {
             // Whoever asks for it has not asked the other map first: no answer would be right.
             return Err(MapError::Nonsense);
         }
-        let file = self.file.as_fd();
-        match self.way {
-            Way::Fiemap => {
-                let found = nacre_sys::fiemap(file, self.next, limit);
-                self.take_fiemap(&found.map_err(MapError::Kernel)?, limit)?;
-            }
-            Way::BtrfsTree => {
-                let found = nacre_sys::btrfs_extents(file, self.inode, self.next, limit);
-                self.take_btrfs(&found.map_err(MapError::Kernel)?, limit)?;
-            }
+        match (self.ask)(self.next, limit).map_err(MapError::Kernel)? {
+            Batch::Fiemap(found) => self.take_fiemap(&found, limit)?,
+            Batch::Btrfs(found) => self.take_btrfs(&found, limit)?,
         }
         if let Some(Frontier(reached)) = &self.told {
             reached.set(if self.done { u64::MAX } else { self.covered });
@@ -221,7 +233,9 @@ impl<'a> Map<'a> {
     }
 
     fn take_btrfs(&mut self, found: &[BtrfsExtent], limit: u64) -> Result<(), MapError> {
-        let seen = (self.covered > 0).then_some(self.item);
+        if self.cut.is_some() && found.is_empty() {
+            return Err(MapError::Nonsense);
+        }
         for extent in found {
             self.close(extent.logical)?;
             let start = extent.logical;
@@ -255,23 +269,22 @@ impl<'a> Map<'a> {
             if length == 0 {
                 return Err(MapError::Nonsense);
             }
-            // The last item before the limit is found a second time, for what of it lies behind.
-            let given = if seen == Some(start) {
-                self.covered.saturating_sub(start)
-            } else {
-                0
+            let given = match self.cut.take() {
+                Some(cut) if cut == start => self.covered.saturating_sub(start),
+                Some(_) => return Err(MapError::Nonsense),
+                None => 0,
             };
             if given < length {
                 self.put(start + given, end.min(limit), place.further(given))?;
             }
+            self.cut = (end > limit).then_some(start);
         }
         match found.last() {
             Some(last) => {
-                self.item = last.logical;
-                self.next = last.logical.checked_add(1).ok_or(MapError::Nonsense)?;
+                let behind = last.logical.checked_add(1).ok_or(MapError::Nonsense)?;
+                self.next = self.cut.unwrap_or(behind);
             }
             None => {
-                self.next = self.item;
                 let open = self.open;
                 self.reached(limit)?;
                 self.open = open;

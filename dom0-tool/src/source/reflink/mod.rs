@@ -5,6 +5,8 @@ mod frozen;
 mod goal;
 mod identity;
 mod map;
+#[cfg(test)]
+mod map_model;
 mod names;
 mod shelf;
 
