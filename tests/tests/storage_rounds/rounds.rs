@@ -46,8 +46,8 @@ pub struct Rounds<'a> {
     pub kept: [Vec<Kept>; 2],
     pub killer: Killer,
     pub tally: Tally,
-    /// The unfinished session of a volume that was seen last, by archive.
-    pub parts: [HashMap<&'static str, Vec<u8>>; 2],
+    /// The unfinished session of a volume that was seen last, by archive: its name and what it held.
+    pub parts: [HashMap<&'static str, (String, Vec<u8>)>; 2],
     /// A snapshot whose name was taken away, and what it is called meanwhile.
     aside: Option<(String, String)>,
 }

@@ -68,8 +68,7 @@ impl Rounds<'_> {
         }
     }
 
-    /// What was committed stays, and what is new holds what is here. Whether there is anything new. An unfinished session holds, chunk by chunk,
-    /// that, or what the one before it held, or what it held when it was left unfinished: a run can be killed before it goes on with it.
+    /// What was committed stays, and what is new holds what is here. Whether there is anything new.
     fn look_at_sessions(&mut self, archive: usize, sent: &[&'static str]) -> bool {
         let before = self.kept[archive].len();
         for volume in self.place.volumes() {
@@ -80,32 +79,42 @@ impl Rounds<'_> {
                 .expect("no session is lost");
             assert_eq!(old, known, "sessions of {volume} in {}", ARCHIVES[archive]);
             for name in new {
+                if let Some(name) = name.strip_suffix(" (unfinished)") {
+                    println!("  … {name} of {volume} is unfinished");
+                    self.look_at_part(archive, volume, name, sent.contains(&volume));
+                    continue;
+                }
                 assert!(
                     sent.contains(&volume),
                     "{name} of {volume}, which was not sent"
                 );
-                let now = self.place.content(volume);
-                if let Some(name) = name.strip_suffix(" (unfinished)") {
-                    println!("  … {name} of {volume} is unfinished");
-                    let part = self.fetched(archive, volume, name);
-                    let before = self
-                        .newest(archive, volume)
-                        .map(|kept| Rc::clone(&kept.content));
-                    let earlier = self.parts[archive].remove(volume).unwrap_or_default();
-                    let before = before.as_ref().map_or(&[][..], |bytes| bytes);
-                    assert_part(&part, &[&now, before, &earlier]);
-                    self.parts[archive].insert(volume, part);
-                } else {
-                    self.parts[archive].remove(volume);
-                    self.kept[archive].push(Kept {
-                        volume,
-                        session: name.clone(),
-                        content: Rc::new(now),
-                    });
-                }
+                self.parts[archive].remove(volume);
+                self.kept[archive].push(Kept {
+                    volume,
+                    session: name.clone(),
+                    content: Rc::new(self.place.content(volume)),
+                });
             }
         }
         self.kept[archive].len() > before
+    }
+
+    /// An unfinished session holds, chunk by chunk, what is here, or what the session before it held, or what it held when it was left unfinished:
+    /// a run can be killed before it goes on with it. One that was not sent holds only that.
+    fn look_at_part(&mut self, archive: usize, volume: &'static str, name: &str, was_sent: bool) {
+        let part = self.fetched(archive, volume, name);
+        let earlier = self.parts[archive].remove(volume);
+        if was_sent {
+            let now = self.place.content(volume);
+            let before = self.newest(archive, volume);
+            let before = before.map_or(&[][..], |kept| &kept.content);
+            let earlier = earlier.as_ref().map_or(&[][..], |(_, held)| held);
+            assert_part(&part, &[&now, before, earlier]);
+        } else {
+            let (known, held) = earlier.expect("an unfinished session of what was sent");
+            assert!(known == name && held == part, "{name} of {volume} changed");
+        }
+        self.parts[archive].insert(volume, (name.to_owned(), part));
     }
 
     fn of_volume(&self, archive: usize, volume: &str) -> Vec<String> {
