@@ -12,6 +12,7 @@
 
 mod crash;
 mod folder;
+mod keeping;
 mod place;
 mod receiving;
 mod rounds;

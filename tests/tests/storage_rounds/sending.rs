@@ -117,14 +117,14 @@ impl Rounds<'_> {
         self.parts[archive].insert(volume, (name.to_owned(), part));
     }
 
-    fn of_volume(&self, archive: usize, volume: &str) -> Vec<String> {
+    pub fn of_volume(&self, archive: usize, volume: &str) -> Vec<String> {
         let kept = self.kept[archive].iter();
         let of_it = kept.filter(|kept| kept.volume == volume);
         of_it.map(|kept| kept.session.clone()).collect()
     }
 
     /// Names of the sessions of a volume, oldest first.
-    fn sessions(&self, archive: usize, volume: &str) -> Vec<String> {
+    pub fn sessions(&self, archive: usize, volume: &str) -> Vec<String> {
         let listed = end(&mut self
             .desk
             .nacre_at(ARCHIVES[archive], &["list", volume, "--json"]));
