@@ -73,7 +73,11 @@ pub struct RecordingStore<S> {
 struct Log {
     record: Mutex<Record>,
     latency: Latency,
+    then: Option<Then>,
 }
+
+/// What happens behind each call.
+type Then = Box<dyn Fn(&Call) + Send + Sync>;
 
 impl Log {
     fn lock(&self) -> MutexGuard<'_, Record> {
@@ -81,6 +85,9 @@ impl Log {
     }
 
     fn note(&self, call: Call, sent: u64, received: u64) {
+        if let Some(then) = &self.then {
+            then(&call);
+        }
         let mut record = self.lock();
         record.calls.push(call);
         record.sent += sent;
@@ -104,10 +111,23 @@ impl<S: Store> RecordingStore<S> {
 
     /// Records, and counts time as if the store were far away.
     pub fn with_latency(inner: S, latency: Latency) -> Self {
-        let record = Mutex::default();
+        Self::with_log(inner, latency, None)
+    }
+
+    /// Records, and calls a function behind each call, before its answer is given.
+    pub fn then(inner: S, then: impl Fn(&Call) + Send + Sync + 'static) -> Self {
+        Self::with_log(inner, Latency::default(), Some(Box::new(then)))
+    }
+
+    fn with_log(inner: S, latency: Latency, then: Option<Then>) -> Self {
+        let log = Log {
+            record: Mutex::default(),
+            latency,
+            then,
+        };
         Self {
             inner: Arc::new(inner),
-            log: Arc::new(Log { record, latency }),
+            log: Arc::new(log),
         }
     }
 

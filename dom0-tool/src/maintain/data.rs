@@ -59,6 +59,10 @@ impl DataCheck<'_> {
             return Err(error);
         }
         fed?;
+        if self.stop.load(Ordering::Relaxed) {
+            // The threads may have left out what was handed to them already: what was not read is not known to be whole.
+            return Err(Error::Interrupted);
+        }
         Ok(std::mem::take(&mut *lock(&shared.bad)))
     }
 

@@ -378,12 +378,18 @@ impl Mend<'_> {
                 }
             }
             commit.set_session(seq, session);
-            if let Some(volume) = commit.head.volume_by_id_mut(self.volume.id)
-                && volume.newest == Some(seq)
-            {
+            let Some(volume) = commit.head.volume_by_id_mut(self.volume.id) else {
+                continue;
+            };
+            let is_newest = volume.newest == Some(seq);
+            if is_newest {
                 volume.root = root;
-                // The next send must look at everything: what is lost here has not changed there.
-                volume.set_snapshot(&[]);
+            }
+            // The next send must look at everything: what is lost here has not changed there. Behind an unfinished session it would look at what
+            // changed since the finished one.
+            let finished = volume.finished().map(|(finished, _)| finished);
+            if is_newest || finished == Some(seq) {
+                commit.set_snapshot(self.volume.id, &[]);
             }
         }
         commit.finish(self.watch.clock)?;

@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod cut_short;
 mod doubt;
 mod full;
 mod matrix;
