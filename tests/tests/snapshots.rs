@@ -286,6 +286,28 @@ fn content_of_an_interrupted_run_does_not_outlive_it() {
     assert!(desk.newest() == old);
 }
 
+/// An index pack has an end: each leaf with a change in it is written whole, all leaves of a commit into one pack.
+#[test]
+fn changes_in_many_leaves_are_committed_in_parts() {
+    let desk = Desk::with_volume(6 * 64);
+    desk.send();
+    let before = desk.archive.open().head().epoch.0;
+    // As much in each as is handed over at once.
+    for chunk in (5..6 * 64).step_by(64) {
+        desk.pool
+            .write("v", chunk * CHUNK, &noise(chunk as u64, 16 * CHUNK));
+    }
+    desk.send_with(&SendOptions {
+        checkpoint_leaves: 2,
+        checkpoint_bytes: u64::MAX,
+        threads: 1,
+        ..SendOptions::default()
+    });
+    let commits = desk.archive.open().head().epoch.0 - before;
+    assert!(commits > 1, "{commits} commits");
+    assert!(desk.newest() == desk.pool.content("v"));
+}
+
 /// Scattered chunks are read and handed over together: an error in one of them is no word on those that were read before it, and what was not
 /// read is not taken for looked at.
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nacre_core::ids::{DomainId, SessionSeq, VolumeId};
 use nacre_core::node::ChunkEntry;
-use nacre_core::place::Root;
+use nacre_core::place::{FAN_BITS, Root};
 use nacre_core::session::{Session, SessionVolume};
 
 use super::basis::{self, Finished};
@@ -63,6 +63,8 @@ pub struct Draft {
     seq: SessionSeq,
     session: Session,
     parts: Vec<Part>,
+    /// Leaves of trees in which the changes lie.
+    leaves: usize,
     /// Whether this session is in the archive, finished or as a checkpoint.
     kept: bool,
     /// Sessions that earlier runs left unfinished, without the volumes that this one has taken over.
@@ -84,6 +86,7 @@ impl Draft {
             seq: archive.head().next.session,
             session: sessions.begin(around.clock, options.tags.clone())?,
             parts: Vec::new(),
+            leaves: 0,
             kept: false,
             leftovers: leftovers.map(|(seq, s)| (seq, s.clone())).collect(),
             finished: basis::finished(archive, &sessions),
@@ -150,6 +153,7 @@ impl Draft {
 
     /// Chunks that are zero now.
     pub fn emptied(&mut self, chunks: &[u64]) {
+        self.leaves += leaves(chunks.iter().copied());
         if let Some(part) = self.parts.last_mut() {
             part.changed |= !chunks.is_empty();
             part.edits.extend(chunks.iter().map(|chunk| (*chunk, None)));
@@ -158,6 +162,7 @@ impl Draft {
 
     /// What a worker found.
     pub fn take(&mut self, done: &mut Done) {
+        self.leaves += leaves(done.edits.iter().map(|(chunk, _)| *chunk));
         if let Some(part) = self.parts.last_mut() {
             part.stored += done.stored;
             part.changed |= !done.edits.is_empty() || done.changed > 0;
@@ -199,6 +204,11 @@ impl Draft {
         if let Some(part) = self.parts.last_mut() {
             part.state = State::Left;
         }
+    }
+
+    /// Number of leaves that wait for a commit; those that were met several times count each time.
+    pub fn pending_leaves(&self) -> usize {
+        self.leaves
     }
 
     /// Number of changed chunks that wait for a commit.
@@ -259,6 +269,7 @@ impl Draft {
     }
 
     fn write_trees(&mut self, commit: &mut Commit<'_>) -> Result<()> {
+        self.leaves = 0;
         let mut changed: Vec<&mut Part> = self
             .parts
             .iter_mut()
@@ -357,4 +368,11 @@ impl Part {
             root: self.root,
         }
     }
+}
+
+/// Leaves that hold these chunks, of which neighbours come one after another.
+fn leaves(chunks: impl Iterator<Item = u64>) -> usize {
+    let mut last = None;
+    let mut is_new = |chunk: u64| last.replace(chunk >> FAN_BITS) != Some(chunk >> FAN_BITS);
+    chunks.filter(|chunk| is_new(*chunk)).count()
 }

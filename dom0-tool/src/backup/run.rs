@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nacre_core::ids::SessionSeq;
 use nacre_core::seal::Encoder;
-use nacre_core::session::Tag;
+use nacre_core::session::{MAX_VOLUME, Tag};
 
 use super::basis::{ChunkRanges, Look, look};
 use super::draft::{Compared, Draft};
@@ -19,7 +19,8 @@ use super::report::{SendReport, VolumeOutcome, VolumeReport};
 use super::worker::{Done, Owner};
 use crate::archive::{Archive, Dedup, Error, KnownEntries, Result};
 use crate::joints::{
-    Activity, Clock, Counts, FrozenVolume, Monitor, Outcome, Progress, Ranges, Task,
+    Activity, Clock, Counts, FrozenVolume, Monitor, Outcome, Progress, Ranges, SourceError,
+    SourceErrorKind, Task,
 };
 
 /// Bytes that one job holds, unless a chunk is larger.
@@ -27,6 +28,9 @@ const JOB_SIZE: usize = 1 << 20;
 
 /// Changed chunks that wait for a commit, at most: a terabyte that was emptied must not wait in memory.
 const MOST_PENDING: usize = 1 << 17;
+
+/// Leaves that wait for a commit, at most. Each is written whole, several KiB of it, and all of them into one index pack, which has 256 MiB.
+const MOST_LEAVES: usize = 1 << 13;
 
 /// How to send.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ pub struct SendOptions {
     pub compare_all: bool,
     /// A checkpoint is committed after this many stored bytes …
     pub checkpoint_bytes: u64,
+    /// Also when changes lie in so many leaves of the volumes' trees.
+    pub checkpoint_leaves: usize,
     /// … or this much time.
     pub checkpoint_time: Duration,
 }
@@ -62,6 +68,7 @@ impl Default for SendOptions {
             always_dedup: Vec::new(),
             compare_all: false,
             checkpoint_bytes: 2 << 30,
+            checkpoint_leaves: MOST_LEAVES,
             checkpoint_time: Duration::from_secs(300),
         }
     }
@@ -236,6 +243,11 @@ impl<'a> Run<'a, '_> {
             Look::Everything(_) => None,
         };
         let result = match &changed {
+            _ if volume.size() > MAX_VOLUME => Err(Error::Source(SourceError::new(
+                SourceErrorKind::NotAVolume,
+                volume.name(),
+                "it is larger than 1 PiB",
+            ))),
             Some(changed) if self.options.dry_run => {
                 self.estimate(to_look_at, changed.total());
                 Ok(())
@@ -384,6 +396,7 @@ impl<'a> Run<'a, '_> {
     fn checkpoint_due(&self) -> bool {
         self.stored_since >= self.options.checkpoint_bytes
             || self.draft.pending() >= MOST_PENDING
+            || self.draft.pending_leaves() >= self.options.checkpoint_leaves
             || self.stored_since > 0 && self.since.elapsed() >= self.options.checkpoint_time
     }
 

@@ -51,3 +51,19 @@ fn behind_a_repair_that_was_cut_short_nothing_is_freed_until_a_recount() {
     bench.try_open().unwrap().free().unwrap();
     assert!(!packs(&bench).is_superset(&before));
 }
+
+/// A head that no reader takes would leave the archive without any.
+#[test]
+fn a_commit_that_could_not_be_read_again_is_not_written() {
+    let mut bench = Bench::new();
+    bench.send(&[("v", &vec![1; 100_000])]);
+    let before = bench.names();
+    let mut archive = bench.try_open().unwrap();
+    let mut commit = archive.begin_small_commit();
+    commit.head.volumes[0].size = (1 << 50) + 1;
+    let refused = commit.finish(&bench.clock).unwrap_err().to_string();
+    assert!(refused.contains("could not be read again"), "{refused}");
+    drop(archive);
+    assert_eq!(bench.names(), before);
+    bench.send(&[("v", &vec![2; 100_000])]);
+}

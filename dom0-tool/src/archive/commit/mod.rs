@@ -5,6 +5,7 @@
 
 mod fresh;
 mod ledger;
+mod readable;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use nacre_core::tree::{Edit, EditTarget, Edited, RecordTree, RewriteTarget, Rewr
 use fresh::{FreshNodes, Keeping, Overlay};
 use ledger::Ledger;
 pub use ledger::SessionChanges;
+use readable::check_readable;
 
 use super::nodes::Nodes;
 use super::{Archive, Error, Result};
@@ -298,6 +300,8 @@ impl<'a> Commit<'a> {
         let changed = self.write_trees(previous, &sessions)?;
         let index = self.index.finish();
         enter_home(&mut self.head, &index);
+        let records = changed.values().flatten().chain([&index.record]);
+        check_readable(&self.head, sessions.values().flatten(), records)?;
         let store = self.archive.store();
         let name = ObjectName::Pack(index.record.name);
         let stored = store.put_whole(name, &index.bytes)?;
