@@ -8,7 +8,9 @@ mod reflink;
 
 pub use goal::{DeviceGoal, FileGoal};
 pub use links::{Links, check_file as check_links_file};
-pub use lvm::{LvmPool, check_metadata as check_lvm_metadata, check_reports as check_lvm_reports};
+pub use lvm::{
+    LvmPool, check_metadata as check_lvm_metadata, check_reports as check_lvm_reports, fresh_device,
+};
 pub use plain::{PlainSource, PlainVolume};
 pub use reflink::ReflinkPool;
 

@@ -11,6 +11,7 @@ mod delta;
 mod full;
 mod goals;
 mod lab;
+mod leftovers;
 mod metadata;
 mod qubes;
 mod snapshots;

@@ -7,10 +7,13 @@ use std::path::Path;
 
 use crate::joints::qubes::ImportPlace;
 use crate::joints::{RestoreGoal, SourceError, SourceErrorKind, VolumeRange};
-use crate::source::{DeviceGoal, FileGoal};
+use crate::source::{FileGoal, fresh_device};
 
-/// A goal of which it is known that nothing was written to it. A thin volume is not filled with zeros that it has already.
-pub struct Fresh(Box<dyn RestoreGoal>);
+/// A goal to which nothing was written yet. A thin volume is not filled with zeros that it has already.
+pub struct Fresh {
+    goal: Box<dyn RestoreGoal>,
+    starts_empty: bool,
+}
 
 impl Fresh {
     /// Opens what qubesd has made.
@@ -19,34 +22,37 @@ impl Fresh {
         let found = std::fs::metadata(path).map_err(|error| {
             SourceError::new(SourceErrorKind::NotFound, &place.path, error.to_string())
         })?;
-        let goal: Box<dyn RestoreGoal> = if found.file_type().is_block_device() {
-            Box::new(DeviceGoal::open(path, place.size)?)
-        } else {
-            Box::new(FileGoal::in_place(path, place.size)?)
-        };
-        Ok(Self(goal))
+        if found.file_type().is_block_device() {
+            let goal = fresh_device(path, place.size)?;
+            let starts_empty = goal.starts_empty();
+            return Ok(Self { goal, starts_empty });
+        }
+        Ok(Self {
+            goal: Box::new(FileGoal::in_place(path, place.size)?),
+            starts_empty: true,
+        })
     }
 }
 
 impl RestoreGoal for Fresh {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), SourceError> {
-        self.0.write_at(offset, bytes)
+        self.goal.write_at(offset, bytes)
     }
 
     fn zero(&self, range: VolumeRange) -> Result<(), SourceError> {
-        self.0.zero(range)
+        self.goal.zero(range)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
-        self.0.read_at(offset, buffer)
+        self.goal.read_at(offset, buffer)
     }
 
     fn starts_empty(&self) -> bool {
-        true
+        self.starts_empty
     }
 
     fn finish(self: Box<Self>) -> Result<(), SourceError> {
-        self.0.finish()
+        self.goal.finish()
     }
 }
 
@@ -69,9 +75,12 @@ impl RestoreGoal for Near {
         self.fresh.write_at(offset, bytes)
     }
 
-    fn zero(&self, _range: VolumeRange) -> Result<(), SourceError> {
-        // Nothing was written there.
-        Ok(())
+    fn zero(&self, range: VolumeRange) -> Result<(), SourceError> {
+        if self.fresh.starts_empty() {
+            // Nothing was written there.
+            return Ok(());
+        }
+        self.fresh.zero(range)
     }
 
     /// What cannot be read there is no loss: it is fetched.

@@ -11,6 +11,7 @@ use super::frozen::remove;
 use super::listing::{Listing, Volume};
 use super::names::{Part, our_name};
 use super::thin::Thin;
+use super::whole_blocks::WholeBlocks;
 use crate::joints::{RestoreGoal, SourceError, SourceErrorKind, VolumeRange};
 use crate::source::{DeviceGoal, storage_error};
 
@@ -35,6 +36,8 @@ pub struct LvmGoal {
     size: u64,
     room: u64,
     data_block: u64,
+    /// If the pool does not zero.
+    blocks: Option<WholeBlocks>,
     starts_empty: bool,
     done: bool,
 }
@@ -53,7 +56,7 @@ impl LvmGoal {
         archive: &str,
         local: &str,
         size: u64,
-        data_block: u64,
+        listing: &Listing,
         start: Start<'_>,
     ) -> Result<Self, SourceError> {
         let place = thin.path(local);
@@ -112,13 +115,15 @@ impl LvmGoal {
             device: None,
             size,
             room: size,
-            data_block,
+            data_block: listing.pool().map_or(0, Volume::data_block),
+            blocks: None,
             starts_empty,
             // Nothing to remove if it fails.
             done: in_place,
         };
         let had = if starts_empty { 0 } else { goal.resize()? };
         goal.open()?;
+        goal.blocks = WholeBlocks::needed(listing, goal.room);
         if !in_place && !starts_empty {
             // A volume that was made smaller keeps its blocks behind the end, and shows them again when it grows (lvresize discards nothing): what
             // the snapshot did not have reads as zeros, or a restore of the difference only would take it for content.
@@ -170,6 +175,9 @@ impl LvmGoal {
     /// Gives whole data blocks back to the pool; they read as zeros then. Whether it could.
     fn discard(&self, range: VolumeRange) -> Result<bool, SourceError> {
         let (_, file) = self.device()?;
+        if let Some(blocks) = &self.blocks {
+            blocks.before_discard(range);
+        }
         let mut at = range.start;
         while at < range.end {
             let length = (range.end - at).min(DISCARD);
@@ -197,6 +205,9 @@ impl LvmGoal {
             if there.iter().all(|byte| *byte == 0) {
                 return Ok(());
             }
+        }
+        if let Some(blocks) = &self.blocks {
+            blocks.before_write(goal, range)?;
         }
         goal.zero(range)
     }
@@ -231,7 +242,12 @@ impl LvmGoal {
 
 impl RestoreGoal for LvmGoal {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), SourceError> {
-        self.device()?.0.write_at(offset, bytes)
+        let (goal, _) = self.device()?;
+        if let Some(blocks) = &self.blocks {
+            let end = offset.saturating_add(bytes.len() as u64);
+            blocks.before_write(goal, VolumeRange { start: offset, end })?;
+        }
+        goal.write_at(offset, bytes)
     }
 
     fn zero(&self, range: VolumeRange) -> Result<(), SourceError> {

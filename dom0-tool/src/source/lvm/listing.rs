@@ -68,6 +68,11 @@ impl Volume {
         self.attribute(5) == b'o'
     }
 
+    /// Whether the pool zeroes a data block before a part of it is written.
+    pub fn zeroes(&self) -> bool {
+        self.attribute(7) == b'z'
+    }
+
     /// Whether it is a thin pool.
     pub fn is_pool(&self) -> bool {
         self.attribute(0) == b't'

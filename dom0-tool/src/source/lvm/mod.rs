@@ -18,6 +18,7 @@ mod run_file;
 mod status;
 mod taking;
 mod thin;
+mod whole_blocks;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use crate::joints::{
 
 pub use self::fuzzing::{check_metadata, check_reports};
 pub use self::names::mapper_name;
+pub use self::whole_blocks::fresh_device;
 
 /// A thin pool, seen by one archive.
 pub struct LvmPool {
@@ -264,12 +266,14 @@ impl Pool for LvmPool {
         self.thin.status()?.1.check_room(&place)?;
         remove_left_overs(&self.thin, &listing, &self.archive, local)?;
         let start = match (start, there, &clone) {
-            (GoalStart::InPlace, Some(volume), _) => Start::InPlace(volume),
+            // Zeros are made by discarding, and what is discarded shows an origin outside of the pool again: such a volume is replaced.
+            (GoalStart::InPlace, Some(volume), _) if !listing.has_outside_origin(volume) => {
+                Start::InPlace(volume)
+            }
             (_, _, Some(snapshot)) => Start::Clone(snapshot),
             _ => Start::Empty,
         };
-        let data_block = listing.pool().map_or(0, Volume::data_block);
-        let goal = LvmGoal::new(&self.thin, &self.archive, local, size, data_block, start)?;
+        let goal = LvmGoal::new(&self.thin, &self.archive, local, size, &listing, start)?;
         Ok(Box::new(goal))
     }
 
