@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -136,6 +138,31 @@ impl Desk {
         end(&mut self.without_key_at("archive", arguments))
     }
 
+    /// Runs a command that is interrupted as soon as it has stored so many bytes.
+    ///
+    /// # Panics
+    /// If it ends before that.
+    #[allow(
+        clippy::expect_used,
+        reason = "a test cannot go on without its program"
+    )]
+    pub fn interrupted(&self, command: &mut Command, stored: u64) -> Ended {
+        // Not all files of the store: one that only tries out how much room there is comes and goes.
+        let packs = self.path("store/archive/pack");
+        let before = bytes_in(&packs);
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("a program that can be started");
+        while bytes_in(&packs) < before + stored {
+            let lives = matches!(child.try_wait(), Ok(None));
+            assert!(lives, "it ended before it had stored {stored} bytes");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT)
+            .expect("a program that runs");
+        ended(&child.wait_with_output().expect("its output"))
+    }
+
     /// The option that sends an image of the desk as a volume.
     pub fn import(&self, volume: &str, image: &str) -> String {
         format!(
@@ -175,6 +202,17 @@ pub fn ended(output: &Output) -> Ended {
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Bytes of all files below a folder. What comes and goes meanwhile may be missing.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_in(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 /// A hard link where that is possible: the program then finds its helper beside its new name.

@@ -23,6 +23,7 @@ use crate::qubes::restore::{
 };
 use crate::qubes::{Storage, place};
 use crate::report::text;
+use crate::restore::cut_short;
 use crate::source::device_of;
 use crate::state::Lease;
 
@@ -62,6 +63,11 @@ pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
         if world.common.dry_run { "would: " } else { "" },
         text::size(qube.size()),
     ));
+    for content in qube.contents.values().filter(|it| it.unfinished) {
+        let why = cut_short(&content.session);
+        let text = format!("volume {}: {why}", content.volume);
+        world.monitor().warning(&text);
+    }
     if world.common.dry_run {
         return Ok(Exit::Done);
     }

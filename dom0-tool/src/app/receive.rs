@@ -45,10 +45,7 @@ pub fn run(world: &World<'_>, wanted: &Receive) -> Result<Exit> {
     }
     for step in &plan {
         if step.session.unfinished {
-            world.monitor().warning(&format!(
-                "session {} is unfinished: it holds what was sent before the run was cut short, and older content behind that",
-                step.session.name
-            ));
+            tell_cut_short(world, &step.volume.name, step.session);
         }
         if world.common.dry_run {
             world.monitor().note(&format!("would {}", step.describe()));
@@ -341,6 +338,12 @@ pub fn tell_damage(world: &World<'_>, volume: &str, session: &str, damage: &Dama
             range.start, range.end
         ));
     }
+}
+
+/// Warns that the session does not have the whole volume.
+pub fn tell_cut_short(world: &World<'_>, volume: &str, session: &Session) {
+    let why = restore::cut_short(&session.name.to_string());
+    world.monitor().warning(&format!("volume {volume}: {why}"));
 }
 
 /// Asks once for all that is there already.

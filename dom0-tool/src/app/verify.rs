@@ -7,7 +7,7 @@ use nacre_core::ids::VolumeId;
 
 use super::end::{exit_of, sentence};
 use super::opening::open_archive;
-use super::receive::tell_damage;
+use super::receive::{tell_cut_short, tell_damage};
 use super::selection::{is_qube, session, volumes, wish};
 use super::world::World;
 use crate::archive::{Archive, Damage, Error, Result, Sessions, VerifiedVersions};
@@ -87,6 +87,9 @@ fn one(
             return Ok((None, Exit::Part));
         }
     };
+    if chosen.unfinished {
+        tell_cut_short(world, &volume.name, chosen);
+    }
     let progress = world.monitor().begin(&Task {
         activity: Activity::Verify,
         volume: volume.name.clone(),

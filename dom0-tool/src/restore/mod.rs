@@ -11,3 +11,10 @@ pub use run::{
     verify_difference,
 };
 pub use stream::stream;
+
+/// What everybody is told who gets a volume from a session that was cut short, by its name.
+pub fn cut_short(session: &str) -> String {
+    format!(
+        "session {session} is unfinished: it holds what was sent before the run was cut short, and older content behind that, zeros where there was none"
+    )
+}

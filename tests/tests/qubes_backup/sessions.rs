@@ -3,6 +3,7 @@
 use std::fs;
 
 use nacre_tests::desk::end;
+use nacre_tests::lab_image::Random;
 use nacre_tests::mounts::FileSystem;
 use nacre_tests::qubesd::Release;
 use nacre_tests::skip;
@@ -109,6 +110,41 @@ fn a_second_run_sends_what_changed_and_its_session_has_all() {
         assert_eq!(stored(volume), 0, "{volume}: {listed}");
     }
     assert!(!listed.contains("appvms/win"), "{listed}");
+}
+
+/// What a run that was cut short sent, nobody has read back: the next one takes it over, and does.
+#[test]
+fn a_check_after_send_reads_back_what_an_unfinished_session_had_sent() {
+    let test = "a_check_after_send_reads_back_what_an_unfinished_session_had_sent";
+    let machine = match machine(Release::R43, FileSystem::Btrfs) {
+        Ok(machine) => machine,
+        Err(why) => skip!(test, "{why}"),
+    };
+    let volume = "appvms/default-dvm/private.img";
+    let mut content = vec![0; 64 << 20];
+    Random::new(3, "large").fill(&mut content);
+    fs::write(machine.image(volume), &content).unwrap();
+    let mut world = machine.qubesd.world();
+    let qube = world.qubes.get_mut("default-dvm").unwrap();
+    qube.volumes.get_mut("private").unwrap().size = content.len() as u64;
+    drop(world);
+    let mut command = machine.nacre(&["backup", "default-dvm", "--limit=8M"]);
+    let stopped = machine.desk.interrupted(&mut command, 12 << 20);
+    assert_eq!(stopped.code, 130, "{stopped:?}");
+    let packs = fs::read_dir(machine.desk.path("store/archive/pack")).unwrap();
+    let packs = packs.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    let packs = packs.map(|pack| pack.unwrap().path());
+    let largest = packs.max_by_key(|pack| fs::metadata(pack).unwrap().len());
+    let largest = largest.unwrap();
+    let mut bytes = fs::read(&largest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&largest, bytes).unwrap();
+    let ended = machine.run(&["backup", "default-dvm", "--check-after-send"]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    let lost = format!("volume {volume}, session ");
+    assert!(ended.err.contains(&lost), "{ended:?}");
+    assert!(ended.err.contains(" are lost"), "{ended:?}");
 }
 
 /// `--live` takes what the running qube has now; the next run without it takes the committed state again, and each compares with the other.

@@ -73,6 +73,13 @@ impl Machine {
 
 /// Stores the settings and the content of volumes as one session: what a backup stores, made without one.
 pub fn store(desk: &Desk, settings: &Settings, volumes: &[(String, PathBuf)]) {
+    let arguments = sending(desk, settings, volumes);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    desk.done(&arguments);
+}
+
+/// The command for that.
+pub fn sending(desk: &Desk, settings: &Settings, volumes: &[(String, PathBuf)]) -> Vec<String> {
     fs::write(desk.path("settings"), settings.encode()).unwrap();
     let mut arguments = vec![
         "send".to_owned(),
@@ -82,6 +89,5 @@ pub fn store(desk: &Desk, settings: &Settings, volumes: &[(String, PathBuf)]) {
     for (name, path) in volumes {
         arguments.push(format!("--import-other-from={name}:|:{}", path.display()));
     }
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    desk.done(&arguments);
+    arguments
 }

@@ -15,3 +15,4 @@ mod past;
 mod refusals;
 mod round_trip;
 mod single;
+mod unfinished;

@@ -146,7 +146,14 @@ impl Past {
         Self::of(world(release))
     }
 
-    pub fn of(mut world: World) -> Self {
+    pub fn of(world: World) -> Self {
+        let past = Self::unsaved(world);
+        past.store();
+        past
+    }
+
+    /// The same before the first backup.
+    pub fn unsaved(mut world: World) -> Self {
         let contents = contents(&mut world);
         let machine = Machine::new(world);
         let settings = settings(&machine, &contents);
@@ -156,14 +163,17 @@ impl Past {
             contents,
         };
         past.desk.done(&["arch-init"]);
-        past.store();
         past
     }
 
     /// Adds a session with everything as it is now.
     pub fn store(&self) {
-        let volumes: Vec<(String, PathBuf)> = self
-            .contents
+        store(&self.desk, &self.settings, &self.files());
+    }
+
+    /// The contents as files.
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        self.contents
             .iter()
             .map(|((qube, volume), content)| {
                 let name = stored_as(qube, volume);
@@ -171,8 +181,7 @@ impl Past {
                 fs::write(&path, content).unwrap();
                 (name, path)
             })
-            .collect();
-        store(&self.desk, &self.settings, &volumes);
+            .collect()
     }
 
     pub fn content(&self, qube: &str, volume: &str) -> &[u8] {

@@ -14,17 +14,32 @@ use crate::joints::{Activity, FrozenVolume, Outcome, Task};
 use crate::report::text;
 use crate::restore::{self, Compare, RestoreOptions, Version, Watch};
 
-/// Trees by the names of their volumes.
-pub type Trees = BTreeMap<String, Root>;
+/// What there was before, by the names of volumes.
+pub type Trees = BTreeMap<String, Before>;
 
-/// What the archive has of each volume now: what a run adds is the difference to it.
-pub fn newest_trees(archive: &Archive, volumes: &[Box<dyn FrozenVolume>]) -> Trees {
+/// What the archive had of a volume before a run.
+pub struct Before {
+    /// The tree of its newest finished session.
+    finished: Option<Root>,
+    /// Whether an unfinished one is newer.
+    more: bool,
+}
+
+/// What the archive has of each volume now: what a run adds is the difference to it. Only of finished sessions: what a run that was cut short
+/// has sent was never read back, and becomes this one's.
+pub fn newest_trees(archive: &Archive, volumes: &[Box<dyn FrozenVolume>]) -> Result<Trees> {
+    let sessions = archive.sessions()?;
     let known = volumes.iter();
     let known = known.filter_map(|volume| archive.head().volume(volume.name()));
-    let newest = known.filter(|volume| volume.newest.is_some());
-    newest
-        .map(|volume| (volume.name.clone(), volume.root))
-        .collect()
+    let trees = known.map(|volume| {
+        let newest = sessions.of_volume(volume.id).next_back();
+        let more = newest.is_some_and(|(_, session, _)| session.unfinished);
+        let mut all = sessions.of_volume(volume.id);
+        let finished = all.rfind(|(_, session, _)| !session.unfinished);
+        let finished = finished.map(|(.., at)| at.root);
+        (volume.name.clone(), Before { finished, more })
+    });
+    Ok(trees.collect())
 }
 
 /// Reads back the chunks that are new in the session, and checks every byte of them.
@@ -51,10 +66,14 @@ pub fn read_back(
             root: at.root,
             size: at.size,
         };
+        let was = before.get(&one.name);
         let progress = world.monitor().begin(&Task {
             activity: Activity::Verify,
             volume: one.name.clone(),
-            total: Some(one.counts.changed),
+            // How much an unfinished session had is not known.
+            total: was
+                .is_none_or(|was| !was.more)
+                .then_some(one.counts.changed),
         });
         let watch = Watch {
             progress: &progress,
@@ -65,7 +84,7 @@ pub fn read_back(
             compare: Compare::Nothing,
         };
         let (nodes, ids) = (archive.nodes(), archive.volume_ids(volume));
-        let held = before.get(&one.name);
+        let held = was.and_then(|was| was.finished.as_ref());
         let result = restore::verify_difference(&nodes, &ids, held, version, options, watch);
         let (outcome, ended, damage) = match result {
             Ok(report) if report.damage.is_empty() => {

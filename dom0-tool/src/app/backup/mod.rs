@@ -123,7 +123,7 @@ fn send_all(
     (tags, domains): (Vec<Tag>, BTreeMap<String, String>),
 ) -> Result<(SendReport, check::Trees)> {
     send::make_room(world, archive, &wanted.send, volumes)?;
-    let before = check::newest_trees(archive, &volumes.frozen);
+    let before = check::newest_trees(archive, &volumes.frozen)?;
     let rule = domains::rule_knowing(&wanted.send.domains, domains);
     let volumes = &mut volumes.frozen;
     let report = send::store(world, archive, volumes, &wanted.send, (tags, rule))?;

@@ -179,7 +179,7 @@ fn tell_ends(world: &World<'_>, plan: &Plan, ends: &[QubeEnd]) {
         match &end.ended {
             Ended::Done if end.left_out.is_empty() => monitor.note(&format!("{name} is restored")),
             Ended::Done => {
-                let count = text::count(end.left_out.len(), "setting", "settings");
+                let count = text::count(end.left_out.len(), "thing", "things");
                 monitor.note(&format!(
                     "{name} is restored, but for the {count} named above"
                 ));

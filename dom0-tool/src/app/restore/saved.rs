@@ -53,7 +53,7 @@ impl<'a> Source<'a> {
             for (name, qube) in settings.qubes {
                 let wanted = !only_missing || named.contains(&name.as_str());
                 if wanted && !saved.qubes.contains_key(&name) {
-                    let contents = self.contents(&qube, *seq);
+                    let contents = self.contents(&qube, *seq, wish != Wish::Newest);
                     let qube = SavedQube {
                         settings: qube,
                         session: session.name.to_string(),
@@ -125,8 +125,15 @@ impl<'a> Source<'a> {
         Settings::parse(&goal.into_bytes()).map_err(Error::damaged(what))
     }
 
-    /// Where the content of a qube's volumes is: in the newest session, not after `last`, that has all of them, else in the newest for each.
-    fn contents(&self, qube: &settings::Qube, last: SessionSeq) -> BTreeMap<String, Content> {
+    /// Where the content of a qube's volumes is: in the newest finished session, not after `last`, that has all of them, else in the newest for
+    /// each. The session `last` itself comes first where the user asked for it (`named`), finished or not. What only unfinished ones have is
+    /// taken from those if the settings are of one too, and is marked.
+    fn contents(
+        &self,
+        qube: &settings::Qube,
+        last: SessionSeq,
+        named: bool,
+    ) -> BTreeMap<String, Content> {
         let volumes: Vec<(&String, &Volume)> = qube
             .volumes
             .iter()
@@ -135,32 +142,36 @@ impl<'a> Source<'a> {
                 Some((name, self.archive.head().volume(&volume.stored_as)?))
             })
             .collect();
-        let usable = |(seq, session): &(SessionSeq, &Session)| {
-            *seq <= last && (!session.unfinished || *seq == last)
-        };
-        let mut sessions = self.sessions.iter().rev().filter(usable);
+        let of_settings = self.sessions.get(last);
+        let last_is_unfinished = of_settings.is_some_and(|session| session.unfinished);
+        let is_trusted =
+            |(seq, session): &(SessionSeq, &Session)| !session.unfinished || named && *seq == last;
+        let is_usable =
+            |one: &(SessionSeq, &Session)| one.0 <= last && (is_trusted(one) || last_is_unfinished);
+        let mut sessions: Vec<_> = self.sessions.iter().rev().filter(is_usable).collect();
+        sessions.sort_by_key(|one| !is_trusted(one));
         let has_all = |session: &Session| {
             let mut all = volumes.iter();
             all.all(|(_, volume)| session.volume(volume.id).is_some())
         };
-        let common = sessions.find(|(_, session)| has_all(session));
+        let mut trusted = sessions.iter().filter(|one| is_trusted(one));
+        let common = trusted.find(|(_, session)| has_all(session));
         let mut contents = BTreeMap::new();
         for (name, volume) in &volumes {
-            let of_volume = |(_, session): (SessionSeq, &'a Session)| {
+            let of_volume = |(_, session): &(SessionSeq, &'a Session)| {
+                let session: &'a Session = session;
                 Some((session, session.volume(volume.id)?))
             };
             let found = match common {
                 Some(common) => of_volume(common),
-                None => {
-                    let mut sessions = self.sessions.iter().rev().filter(usable);
-                    sessions.find_map(of_volume)
-                }
+                None => sessions.iter().find_map(of_volume),
             };
             if let Some((session, at)) = found {
                 let content = Content {
                     volume: volume.name.clone(),
                     session: session.name.to_string(),
                     size: at.size,
+                    unfinished: session.unfinished,
                 };
                 contents.insert((*name).clone(), content);
             }

@@ -7,6 +7,7 @@ use crate::entry;
 use crate::joints::qubes::NewQube;
 use crate::qubes::restore::{How, Plan, QubePlan, Reason, Why};
 use crate::report::Align;
+use crate::restore;
 
 const COLUMNS: &[(&str, Align)] = &[
     ("QUBE", Align::Left),
@@ -66,6 +67,19 @@ pub fn show(world: &World<'_>, plan: &Plan) {
         }
         left_out(world, plan);
         steps(world, plan);
+    } else {
+        cut_short(world, plan);
+    }
+}
+
+/// Before anything is overwritten: what the archive has in part only.
+fn cut_short(world: &World<'_>, plan: &Plan) {
+    for qube in &plan.qubes {
+        for (volume, content) in qube.contents.iter().filter(|(_, it)| it.unfinished) {
+            let why = restore::cut_short(&content.session);
+            let line = format!("{}: volume {volume}: {why}.", qube.name);
+            world.monitor().warning(&line);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::decide::{Decision, View, decide, shown};
 use super::settle::{Settled, Steps, marks, own_volumes, settle, unmarks};
 use super::what::{Content, How, LeftOut, Present, Saved, SavedQube, What, Why, Wish};
 use crate::joints::qubes::QubeClass;
+use crate::restore::cut_short;
 
 /// One qube of the plan.
 #[derive(Clone, Debug)]
@@ -220,11 +221,16 @@ impl QubePlan {
         let own = own_volumes(&self.class);
         for (volume, content) in &saved.contents {
             if own.contains(&volume.as_str()) {
-                if content.session != self.session {
+                if content.session != self.session && !content.unfinished {
                     self.remarks.push(format!(
-                        "its {volume} volume is of session {}, the last one that has it",
+                        "its {volume} volume is of session {}, the last finished one that has it",
                         content.session
                     ));
+                }
+                if content.unfinished {
+                    let what = format!("volume {volume}");
+                    let why = cut_short(&content.session);
+                    self.left_out.push(LeftOut::cannot(what, why));
                 }
                 self.contents.insert(volume.clone(), content.clone());
             } else {

@@ -52,6 +52,8 @@ pub struct Content {
     pub session: String,
     /// Bytes.
     pub size: u64,
+    /// Whether that session was cut short, so that what was not sent of it is older or zeros.
+    pub unfinished: bool,
 }
 
 /// A qube as the archive has it.
