@@ -180,7 +180,7 @@ impl LvmGoal {
         }
         let mut at = range.start;
         while at < range.end {
-            let length = (range.end - at).min(DISCARD);
+            let length = (range.end - at).min(most_discarded(self.data_block));
             match nacre_sys::discard(file, at, length) {
                 Ok(()) => {}
                 // The pool was told to ignore discards.
@@ -348,4 +348,24 @@ pub fn remove_left_overs(
     let there = names.iter().filter(|name| listing.volume(name).is_some());
     let paths: Vec<String> = there.map(|name| thin.path(name)).collect();
     remove(thin, &paths)
+}
+
+/// What is discarded at once: whole data blocks, because of a block that two pieces share the kernel discards nothing, and says nothing.
+fn most_discarded(data_block: u64) -> u64 {
+    let block = data_block.max(1);
+    (DISCARD / block).max(1) * block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_data_block_is_discarded_in_two_pieces() {
+        for blocks in [1, 2, 3, 5, 7, 1000, 1 << 14, (1 << 14) + 1] {
+            let block = blocks * (64 << 10);
+            let most = most_discarded(block);
+            assert!(most > 0 && most.is_multiple_of(block) && most <= DISCARD.max(block));
+        }
+    }
 }
