@@ -2,6 +2,7 @@
 
 mod check;
 mod chunk_store;
+mod claims;
 mod data;
 mod deduplicate;
 mod elsewhere;

@@ -10,6 +10,7 @@ use nacre_core::place::{Place, Pointer, Root, TreeKind};
 use nacre_core::session::{Session, SessionTime, SessionVolume};
 use nacre_core::tree::{Compare, Diff, LostNode, NodeSource, RecordTree};
 
+use super::claims;
 use super::objects::Objects;
 use super::rebuild::places;
 use crate::archive::{Archive, Error, Nodes, Result, Sessions};
@@ -135,9 +136,12 @@ fn rebuild_lost_packs(
     objects: &Objects,
     lost: &[Range<u64>],
 ) -> Result<BTreeMap<Alias, PackRecord>> {
-    let is_lost = |alias: Alias| lost.iter().any(|keys| keys.contains(&alias.0));
+    let next = archive.head().next.alias;
+    let is_lost = |alias: Alias| alias < next && lost.iter().any(|keys| keys.contains(&alias.0));
     let nodes = archive.nodes();
+    let homes = archive.head().homes.iter();
     let mut named: BTreeSet<PackName> = BTreeSet::new();
+    let home_names: BTreeSet<PackName> = homes.map(|home| home.name).collect();
     each_pack(archive, &mut |_, record| {
         named.insert(record.name);
     })?;
@@ -147,7 +151,9 @@ fn rebuild_lost_packs(
             Ok(pack) => {
                 let origins = pack.directory.origins.iter();
                 let holds = origins.map(|origin| origin.alias).any(is_lost);
-                if holds || is_lost(pack.directory.alias) && !named.contains(&name) {
+                let known = named.contains(&name) || home_names.contains(&name);
+                // One that is not known under an alias that is: an interrupted run left it, and the alias means another pack.
+                if is_lost(pack.directory.alias) && !named.contains(&name) || holds && known {
                     found.push(pack);
                 }
             }
@@ -155,9 +161,10 @@ fn rebuild_lost_packs(
             Err(error) => return Err(error),
         }
     }
+    let found = claims::settle(archive, found, &is_lost)?;
     let mut packs = rebuild_packs(&found);
     let homes: BTreeSet<Alias> = archive.head().homes.iter().map(|home| home.alias).collect();
-    packs.retain(|alias, _| is_lost(*alias) && *alias < archive.head().next.alias);
+    packs.retain(|alias, _| is_lost(*alias));
     // The newest index pack enters the tree by itself.
     packs.retain(|alias, _| homes.last() != Some(alias));
     Ok(packs)

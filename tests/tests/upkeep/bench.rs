@@ -88,6 +88,12 @@ impl Bench {
         }
     }
 
+    /// From here on new packs get other names than those of another fork.
+    pub fn with_names_from(self, seed: u64) -> Self {
+        *self.seed.lock().unwrap() = seed;
+        self
+    }
+
     fn entropy(&self) -> EntropySource {
         let seed = Arc::clone(&self.seed);
         Arc::new(move || {

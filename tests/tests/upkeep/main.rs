@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod claims;
 mod cut_short;
 mod doubt;
 mod full;
