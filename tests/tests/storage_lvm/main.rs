@@ -10,6 +10,7 @@ mod bench;
 mod delta;
 mod full;
 mod goals;
+mod history;
 mod lab;
 mod leftovers;
 mod metadata;
@@ -25,6 +26,7 @@ fn kernel() -> LabKernel {
     LabKernel::new()
         .disk("5G")
         .disk("40G")
+        .disk("128M")
         .needs("lvm")
         .needs("thin_delta")
         .seconds(900)

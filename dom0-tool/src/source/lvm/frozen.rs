@@ -107,7 +107,7 @@ impl LvmVolume {
         let Some(new) = metadata.device(self.identity.thin_id)? else {
             return gone();
         };
-        let identity = Identity::of(&self.thin.uuid, thin_id, other.size(), &old);
+        let identity = Identity::of(&self.thin.uuid, other, thin_id, &old);
         Ok(match metadata.difference(&old, &new)? {
             Difference::OldWasWritten => {
                 Err(format!("somebody wrote to the snapshot {}", other.name))

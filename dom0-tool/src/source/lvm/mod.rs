@@ -144,7 +144,7 @@ impl LvmPool {
             let Some(device) = metadata.device(asked.thin_id)? else {
                 return Ok(None);
             };
-            let now = Identity::of(&self.thin.uuid, asked.thin_id, found.size(), &device);
+            let now = Identity::of(&self.thin.uuid, found, asked.thin_id, &device);
             let unaltered = now == asked && !metadata.was_written(&device)?;
             Ok(unaltered.then(|| found.name.clone()))
         })

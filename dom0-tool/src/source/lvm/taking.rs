@@ -112,7 +112,7 @@ impl LvmPool {
                 let volume = made(listing, &planned, tag).ok_or_else(gone)?;
                 let id = volume.thin_id().ok_or_else(gone)?;
                 let device = metadata.device(id)?.ok_or_else(gone)?;
-                let identity = Identity::of(&self.thin.uuid, id, volume.size(), &device);
+                let identity = Identity::of(&self.thin.uuid, volume, id, &device);
                 let (thin, links) = (&self.thin, &self.links);
                 let (names, lease) = (planned.names, planned.lease);
                 Ok(LvmVolume::new(
