@@ -217,8 +217,8 @@ pub fn retried_with<T>(
     })
 }
 
-/// Makes one commit, again if the connection breaks and the user wants that. What came of the first attempt is known: the archive shows the
-/// head that was to be put, or one that knows nothing of it.
+/// Makes one commit, again if the connection breaks and the user wants that. What came of the first attempt is known: the archive has the
+/// head that was to be put, or knows nothing of it.
 pub fn committed(
     world: &World<'_>,
     archive: &mut Archive,
@@ -226,14 +226,16 @@ pub fn committed(
 ) -> Result<()> {
     let mut tries = world.tries();
     loop {
-        let before = archive.head().epoch;
+        let (before, known) = (archive.head().epoch, archive.head_hash());
         let Err(error) = commit(archive) else {
             return Ok(());
         };
         tries.wait(error)?;
-        let attempted = archive.attempted();
+        let attempted = archive.attempted_since(known);
         reopen(world, archive)?;
-        if attempted == Some(archive.head_hash()) {
+        if let Some(attempted) = attempted
+            && archive.has(attempted)?
+        {
             return Ok(());
         }
         if archive.head().epoch != before {

@@ -13,7 +13,7 @@ use super::status::record::{self, Run};
 use super::storages;
 use super::world::World;
 use crate::archive::{Archive, DomainRule, Error, Result};
-use crate::backup::{self, SendOptions, SendReport, Surroundings, VolumeOutcome};
+use crate::backup::{self, SendOptions, SendReport, Surroundings, Try, VolumeOutcome};
 use crate::cli::{Exit, Send, TagWish};
 use crate::joints::{Activity, FrozenVolume, KeyPrompt, Summary, VolumeSummary};
 use crate::qubes::dom0_files::VOLUME as DOM0;
@@ -137,8 +137,9 @@ pub fn store(
         stop: world.stop(),
     };
     // What was committed before a connection broke is in the archive, as an unfinished session; the same snapshots are compared with it.
+    let mut last = Try::default();
     continued(world, archive, |archive| {
-        let sent = backup::send(archive, volumes, &options, &around);
+        let sent = backup::send_again(archive, volumes, &options, &around, &mut last);
         // Over a link that breaks often, only what is committed soon is not sent again.
         options.checkpoint_bytes = BROKEN_BYTES;
         options.checkpoint_time = BROKEN_TIME;

@@ -91,7 +91,7 @@ pub struct Archive {
     /// Headers that the one in force has replaced, as far as the store still shows them.
     old_headers: Vec<ObjectName>,
     /// The head that was last to be put, whatever came of it.
-    attempted: Option<HeadHash>,
+    attempted: Option<Attempted>,
     /// What this machine remembers of other archives.
     others: Vec<Anchor>,
     /// Archives that this machine was made to forget.
@@ -100,6 +100,9 @@ pub struct Archive {
     is_new_here: bool,
     domain_of: DomainRule,
 }
+
+/// A head that was to be put: its epoch, and its hash.
+pub type Attempted = (Epoch, HeadHash);
 
 /// Names the dedup domain of a volume that is new to the archive.
 pub type DomainRule = Box<dyn Fn(&str) -> String + Send + Sync>;
@@ -140,10 +143,10 @@ impl Archive {
         self.head.archive
     }
 
-    /// Hash of the head that was last to be put. Where its connection broke, an archive that is opened anew and has it shows that the commit
-    /// was made.
-    pub fn attempted(&self) -> Option<HeadHash> {
-        self.attempted
+    /// The head that was last to be put since the archive had the head `known`. Where the connection broke, an archive that is opened anew shows whether
+    /// that commit was made.
+    pub fn attempted_since(&self, known: HeadHash) -> Option<Attempted> {
+        self.attempted.filter(|(_, head)| *head != known)
     }
 
     /// Hash of the newest head.
@@ -302,7 +305,7 @@ impl Archive {
 
     /// Puts a head, created only if absent, and makes it durable.
     fn put_head(&mut self, head: &Head, object: &[u8]) -> Result<()> {
-        self.attempted = Some(HeadHash::of(object));
+        self.attempted = Some((head.epoch, HeadHash::of(object)));
         let name = ObjectName::Head(head.epoch);
         // A head holds a random nonce: nobody else makes the same.
         if put_unless_taken(self.store.as_ref(), name, object, MAX_HEAD)?.is_none() {

@@ -14,7 +14,7 @@ use nacre_core::object_name::ObjectName;
 use super::heads::shown_epochs;
 use super::nodes::Nodes;
 use super::open::head_in_history;
-use super::{Archive, Error, Result};
+use super::{Archive, Attempted, Error, Result};
 use crate::joints::{PutOutcome, Store};
 
 /// How often a head that is gone before it was read is looked for again.
@@ -105,6 +105,17 @@ impl Archive {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a head whose fate was not known is this one, or an earlier one of the archive. What cannot be read does not show it.
+    pub fn has(&self, (epoch, hash): Attempted) -> Result<bool> {
+        if hash == self.head_hash || hash == self.head.previous {
+            return Ok(true);
+        }
+        match self.history_of(&self.head, epoch) {
+            Err(error) if error.is_damage() => Ok(false),
+            found => Ok(found? == Some(hash)),
+        }
     }
 
     /// What another head says of an earlier epoch.

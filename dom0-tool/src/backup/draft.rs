@@ -98,14 +98,10 @@ impl Draft {
         self.seq
     }
 
-    /// Its number and name.
-    pub fn named(&self) -> (SessionSeq, String) {
-        (self.seq, self.session.name.to_string())
-    }
-
-    /// The session, if it is in the archive.
-    pub fn kept(&self) -> Option<(SessionSeq, String)> {
-        self.kept.then(|| self.named())
+    /// Its number and name, if the archive has it; or will have it, if it `commits` once more.
+    pub fn kept(&self, commits: bool) -> Option<(SessionSeq, String)> {
+        let kept = self.kept || commits && self.parts.iter().any(Part::has_something);
+        kept.then(|| (self.seq, self.session.name.to_string()))
     }
 
     /// Begins with a volume; one that the archive does not know is entered.

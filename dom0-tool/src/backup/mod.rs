@@ -2,6 +2,7 @@
 
 mod basis;
 mod draft;
+mod ending;
 mod failure;
 mod feed;
 mod packer;
@@ -13,6 +14,7 @@ mod sender;
 mod worker;
 mod zero;
 
+pub use ending::Try;
 pub use report::{SendReport, VolumeOutcome, VolumeReport};
-pub use run::{SendOptions, Surroundings, send};
+pub use run::{SendOptions, Surroundings, send, send_again};
 pub use zero::is_zero;

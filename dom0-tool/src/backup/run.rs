@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nacre_core::ids::SessionSeq;
 use nacre_core::seal::Encoder;
 use nacre_core::session::{MAX_VOLUME, Tag};
 
 use super::basis::{ChunkRanges, Look, look};
 use super::draft::{Compared, Draft};
+use super::ending::{Ending, Try};
 use super::failure::Sticky;
 use super::feed::{Feed, Step};
 use super::packer::Packer;
@@ -97,6 +97,31 @@ pub fn send(
     options: &SendOptions,
     around: &Surroundings<'_>,
 ) -> Result<SendReport> {
+    send_again(archive, volumes, options, around, &mut Try::default())
+}
+
+/// The same for a run that may be tried again, with the same volumes, once the archive was opened anew. Each try is told of the one before.
+pub fn send_again(
+    archive: &mut Archive,
+    volumes: &mut [Box<dyn FrozenVolume>],
+    options: &SendOptions,
+    around: &Surroundings<'_>,
+    last: &mut Try,
+) -> Result<SendReport> {
+    let ending = match last.made_it(archive)? {
+        Some(ending) => ending,
+        None => run(archive, volumes, options, around, last)?,
+    };
+    Ok(ending.conclude(volumes, around.monitor))
+}
+
+fn run(
+    archive: &mut Archive,
+    volumes: &[Box<dyn FrozenVolume>],
+    options: &SendOptions,
+    around: &Surroundings<'_>,
+    last: &mut Try,
+) -> Result<Ending> {
     let store = archive.store();
     let sealer = archive.sealer();
     let entropy = archive.entropy_source();
@@ -112,7 +137,7 @@ pub fn send(
     );
     let sticky = Sticky::default();
     let chunk_size = archive.chunk_size();
-    let frozen: &[Box<dyn FrozenVolume>] = volumes;
+    let mut ending = None;
     let sent = std::thread::scope(|scope| {
         let pipeline = Pipeline::start(
             scope,
@@ -131,14 +156,14 @@ pub fn send(
             },
         );
         let draft = Draft::begin(archive, around, options)?;
-        let mut names = frozen.iter().map(|volume| volume.name());
+        let mut names = volumes.iter().map(|volume| volume.name());
         let dedup = if names.any(|name| options.dedups(name)) && !options.dry_run {
             Some(Arc::new(Dedup::open(archive)?))
         } else {
             None
         };
         let run = Run {
-            archive,
+            archive: &mut *archive,
             pipeline,
             packer: &packer,
             options,
@@ -149,22 +174,13 @@ pub fn send(
             since: Instant::now(),
             stored_since: 0,
         };
-        run.all(frozen)
+        run.all(volumes, &mut ending)
     });
-    let (report, keep) = sent?;
-    rotate(volumes, &keep, around.monitor);
-    Ok(report)
-}
-
-/// After the commit: new snapshots are kept instead of the older ones. Where that fails the session is whole all the same, and the next run
-/// compares everything.
-fn rotate(volumes: &mut [Box<dyn FrozenVolume>], keep: &[bool], monitor: &dyn Monitor) {
-    for (volume, _) in volumes.iter_mut().zip(keep).filter(|(_, keep)| **keep) {
-        if let Err(error) = volume.committed() {
-            monitor.warning(&format!(
-                "volume {} is stored, but its new snapshot could not be kept: {error}",
-                volume.name()
-            ));
+    match sent {
+        Ok(()) => ending.ok_or_else(Error::internal),
+        Err(error) => {
+            last.failed(archive, ending);
+            Err(error)
         }
     }
 }
@@ -185,8 +201,12 @@ struct Run<'a, 'b> {
 }
 
 impl<'a> Run<'a, '_> {
-    /// Sends all volumes. Also returns, for each, whether its snapshot is to be kept.
-    fn all(mut self, volumes: &'a [Box<dyn FrozenVolume>]) -> Result<(SendReport, Vec<bool>)> {
+    /// Sends all volumes. `ending` says how that ends once the last commit is made.
+    fn all(
+        mut self,
+        volumes: &'a [Box<dyn FrozenVolume>],
+        ending: &mut Option<Ending>,
+    ) -> Result<()> {
         let started = Instant::now();
         let mut reports = Vec::new();
         let count = volumes.len();
@@ -202,24 +222,30 @@ impl<'a> Run<'a, '_> {
                 self.commit(false)?;
             }
         }
-        let session = if interrupted {
-            self.commit_unfinished()?
-        } else {
-            self.finish()?
-        };
-        self.keep_index();
-        let keep = if interrupted || self.options.dry_run {
-            Vec::new()
-        } else {
-            self.draft.keeps_snapshot()
-        };
-        let report = SendReport {
-            session,
+        let dry_run = self.options.dry_run;
+        let commits = !dry_run
+            && if interrupted {
+                self.draft.has_changes() || self.stored_since > 0
+            } else {
+                self.draft.has_volumes()
+            };
+        *ending = Some(Ending {
+            session: self.draft.kept(commits),
             volumes: reports,
+            keep: if interrupted || dry_run {
+                Vec::new()
+            } else {
+                self.draft.keeps_snapshot()
+            },
             interrupted,
-            elapsed: started.elapsed(),
-        };
-        Ok((report, keep))
+            started,
+            before: self.archive.head_hash(),
+        });
+        if commits {
+            self.commit(!interrupted)?;
+        }
+        self.keep_index();
+        Ok(())
     }
 
     /// Takes one volume through the pipeline. Errors of reading it are its own; errors of the store end the run.
@@ -419,22 +445,6 @@ impl<'a> Run<'a, '_> {
         self.since = Instant::now();
         self.stored_since = 0;
         Ok(())
-    }
-
-    fn commit_unfinished(&mut self) -> Result<Option<(SessionSeq, String)>> {
-        if self.options.dry_run || !self.draft.has_changes() && self.stored_since == 0 {
-            return Ok(self.draft.kept());
-        }
-        self.commit(false)?;
-        Ok(self.draft.kept())
-    }
-
-    fn finish(&mut self) -> Result<Option<(SessionSeq, String)>> {
-        if self.options.dry_run || !self.draft.has_volumes() {
-            return Ok(None);
-        }
-        self.commit(true)?;
-        Ok(self.draft.kept())
     }
 }
 

@@ -1,5 +1,11 @@
 //! What a broken connection and a second one may make of a commit.
 
+use std::fs;
+
+use nacre_tests::desk::{copy_folder, end};
+use nacre_tests::mounts::{FileSystem, Mounted};
+use nacre_tests::skip;
+
 use crate::scene::{Scene, Strike};
 use crate::verbs::VERBS;
 
@@ -40,6 +46,7 @@ fn a_head_that_is_found_after_a_broken_connection_is_made_durable_before_success
                 .rposition(|kind| changes.contains(&kind.as_str()));
             let barrier = requests.iter().rposition(|kind| kind == "Barrier");
             let place = format!("{}, barrier {nth} of {barriers}: {requests:?}", verb.name);
+            assert!(!ended.err.contains("no new session"), "{place}: {ended:?}");
             assert!(last.is_some() && last < barrier, "{place}");
             scene.disarm();
             (verb.done)(&scene, None).unwrap_or_else(|why| panic!("{place}: {why}"));
@@ -113,4 +120,58 @@ fn a_dry_run_on_a_machine_that_knows_nothing_of_the_archive_puts_nothing() {
         !requests.iter().any(|kind| kind.starts_with("Put")),
         "{requests:?}"
     );
+}
+
+/// Sessions that go one after another are so many commits: that the one before was made does not mean that this one was.
+#[test]
+fn each_session_that_autoprune_says_it_forgot_is_gone_although_the_connection_broke() {
+    let test = "each_session_that_autoprune_says_it_forgot_is_gone_although_the_connection_broke";
+    // There is never room enough here for a send.
+    let disk = match Mounted::new(FileSystem::Tmpfs, 72) {
+        Ok(disk) => disk,
+        Err(why) => skip!(test, "{why}"),
+    };
+    let scene = Scene::new(93);
+    let import = scene.desk.import("a", "next.img");
+    let archive = disk.path().join("archive");
+    let mut arguments = vec!["send", &import, "--tag=four", "--retry=1"];
+    arguments.extend(["--autoprune=on", "--apdays=0:0:1:1"]);
+    let mut broken = 0;
+    for nth in 1..30 {
+        scene.reset();
+        let _ = fs::remove_dir_all(&archive);
+        copy_folder(&scene.desk.path("store/archive"), &archive);
+        scene.arm(&Strike {
+            attack: "once-unanswered",
+            kinds: "PutFinish",
+            nth,
+        });
+        let mut command = scene.desk.nacre_at(archive.to_str().unwrap(), &arguments);
+        // It is the day after by the clock on the wall.
+        let ended = end(command.env("TZ", "AAA-24"));
+        if !ended.err.contains("trying again") {
+            break;
+        }
+        broken += 1;
+        let place = format!("put {nth}: {ended:?}");
+        assert_eq!(ended.code, 0, "{place}");
+        assert!(ended.err.contains("forgot 2 old sessions"), "{place}");
+        assert!(!ended.err.contains("no new session"), "{place}");
+        scene.disarm();
+        let list = ["list", "a", "--tag"];
+        let listed = end(&mut scene.desk.nacre_at(archive.to_str().unwrap(), &list));
+        for (tag, is_there) in [
+            ("one", false),
+            ("two", false),
+            ("three", true),
+            ("four", true),
+        ] {
+            assert_eq!(
+                listed.out.contains(tag),
+                is_there,
+                "{tag}: {listed:?}, {place}"
+            );
+        }
+    }
+    assert!(broken > 10, "only {broken} connections broke");
 }

@@ -1,7 +1,8 @@
 //! Between nacre and the real helper: everything is handed on, both ways, until the moment to strike.
 //!
 //! The file `strike` beside the program says when and how, a line for each: the attack; the kinds of requests that count (`Get,Stat`, or `*`); how many of
-//! them come until the one that is struck; the real helper. What came is written to the file `requests`, what was struck to `struck`.
+//! them come until the one that is struck; the real helper. What came is written to the file `requests`, what was struck to `struck`. An attack behind
+//! `once-` is left out where something was struck already.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -100,10 +101,12 @@ fn plan(path: &Path) -> Plan {
     let [attack, kinds, left, helper] = lines[..] else {
         panic!("no plan: {text}")
     };
+    let once = attack.strip_prefix("once-");
+    let is_over = once.is_some() && path.with_file_name("struck").exists();
     Plan {
-        attack: attack.to_owned(),
+        attack: once.unwrap_or(attack).to_owned(),
         kinds: kinds.to_owned(),
-        left: left.parse().unwrap(),
+        left: if is_over { 0 } else { left.parse().unwrap() },
         helper: helper.to_owned(),
     }
 }
