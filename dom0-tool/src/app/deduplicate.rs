@@ -8,7 +8,7 @@ use super::world::World;
 use crate::archive::{Archive, Result};
 use crate::cli::{Deduplicate, Exit};
 use crate::maintain::deduplicate;
-use crate::report::text::size;
+use crate::report::text::{count, size};
 
 /// Shares equal chunks within the dedup domains.
 pub fn run(world: &World<'_>, wanted: &Deduplicate) -> Result<Exit> {
@@ -44,6 +44,12 @@ fn once(
         world
             .monitor()
             .note("there are more different chunks than the index takes: some are not shared");
+    }
+    if shared.lost > 0 {
+        let chunks = count(shared.lost, "chunk is", "chunks are");
+        world.monitor().warning(&format!(
+            "{chunks} not shared: the store has lost the copy that would have stayed; `nacre arch-check` says more"
+        ));
     }
     let (items, bytes) = (shared.items, size(shared.bytes));
     let text = match (items, dry_run) {

@@ -2,7 +2,8 @@
 //!
 //! Only the index changes: entries in all sessions of a volume that name one copy name another one afterwards. Each commit takes a
 //! stretch of one volume through all of its sessions, so an interruption leaves what was done so far, and doing it again goes on from there.
-//! Which copy stays is decided by the index that is made for this run: the newest that it has seen.
+//! Which copy stays is decided by the index that is made for this run: the newest that it has seen. One that the store has lost, as far as its listing
+//! shows that, is none; what is in them is not read.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use nacre_core::node::{ChunkEntry, Patched};
 use nacre_core::place::{Place, Root};
 use nacre_core::tree::{NodeItem, NodeSink, RecordItem, RewriteTarget, rewrite};
 
+use super::objects::Objects;
 use crate::archive::{Archive, Dedup, Error, Freed, Nodes, Result, Sessions};
 use crate::joints::Clock;
 
@@ -26,6 +28,8 @@ pub struct SharedChunks {
     pub items: u64,
     /// Their sealed bytes. What other volumes still need of them stays.
     pub bytes: u64,
+    /// How often an entry stays because the other copy is lost.
+    pub lost: usize,
     /// Whether the index was too small to see everything.
     pub index_full: bool,
     /// What came free at the store.
@@ -44,14 +48,21 @@ pub fn deduplicate(
     for volume in volumes {
         dedup.prepare(archive, *volume)?;
     }
-    let mut spared = Spared::default();
+    let (nodes, objects) = (archive.nodes(), Objects::list(&archive.store())?);
+    let mut choice = Choice {
+        dedup: &dedup,
+        nodes: &nodes,
+        objects: &objects,
+        spared: Spared::default(),
+        lost: 0,
+    };
     for volume in volumes {
         let mut from = Some(0);
         while let Some(start) = from {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            let replace = |entry: &ChunkEntry| spared.entry(&dedup, *volume, entry);
+            let replace = |entry: &ChunkEntry| choice.entry(*volume, entry);
             from = if dry_run {
                 look(archive, *volume, start, replace)?
             } else {
@@ -59,6 +70,9 @@ pub fn deduplicate(
             };
         }
     }
+    let Choice {
+        mut spared, lost, ..
+    } = choice;
     spared.count();
     let freed = if dry_run {
         Freed::default()
@@ -68,6 +82,7 @@ pub fn deduplicate(
     Ok(SharedChunks {
         items: spared.items,
         bytes: spared.bytes,
+        lost,
         index_full: dedup.is_full(),
         freed,
     })
@@ -124,16 +139,27 @@ impl Spared {
         }
         self.fresh.clear();
     }
+}
 
+/// Which copies stay.
+struct Choice<'a> {
+    dedup: &'a Dedup,
+    nodes: &'a Nodes,
+    objects: &'a Objects,
+    spared: Spared,
+    lost: usize,
+}
+
+impl Choice<'_> {
     /// What is to stand in place of an entry.
-    fn entry(&mut self, dedup: &Dedup, volume: VolumeId, entry: &ChunkEntry) -> Option<ChunkEntry> {
+    fn entry(&mut self, volume: VolumeId, entry: &ChunkEntry) -> Option<ChunkEntry> {
         match entry {
             ChunkEntry::Chunk { id, place } => {
-                let place = self.item(dedup, volume, id, *place)?;
+                let place = self.item(volume, id, *place)?;
                 Some(ChunkEntry::Chunk { id: *id, place })
             }
             ChunkEntry::Patched(patched) => {
-                let base_place = self.item(dedup, volume, &patched.base, patched.base_place)?;
+                let base_place = self.item(volume, &patched.base, patched.base_place)?;
                 let patched = Patched {
                     base_place,
                     ..(**patched).clone()
@@ -144,16 +170,22 @@ impl Spared {
         }
     }
 
-    fn item(
-        &mut self,
-        dedup: &Dedup,
-        volume: VolumeId,
-        id: &ChunkId,
-        place: Place,
-    ) -> Option<Place> {
-        let other = dedup.place_of(volume, id).filter(|other| *other != place)?;
-        self.add(place);
+    fn item(&mut self, volume: VolumeId, id: &ChunkId, place: Place) -> Option<Place> {
+        let other = self.dedup.place_of(volume, id);
+        let other = other.filter(|other| *other != place)?;
+        if !self.is_there(other) {
+            self.lost += 1;
+            return None;
+        }
+        self.spared.add(place);
         Some(other)
+    }
+
+    /// Whether the store shows what holds an item. Where that cannot be told the item is left alone, too.
+    fn is_there(&self, place: Place) -> bool {
+        let located = self.nodes.locate_all(&[place]).into_iter();
+        let fault = located.map(|found| self.objects.fault(&found?));
+        fault.into_iter().all(|fault| matches!(fault, Ok(None)))
     }
 }
 

@@ -104,6 +104,33 @@ fn what_is_not_needed_any_more_is_freed() {
 }
 
 #[test]
+fn a_copy_that_the_store_has_lost_takes_the_place_of_none() {
+    for is_cut_short in [false, true] {
+        let desk = Desk::new();
+        desk.fill("x-one", "abcd");
+        desk.fill("x-two", "abcd");
+        desk.try_send(&["x-one"], &plain()).unwrap();
+        let store = desk.archive.store.inner();
+        let before = store.objects();
+        desk.try_send(&["x-two"], &plain()).unwrap();
+        // That of the volume seen last would stay.
+        let new = store.objects().into_iter();
+        let new = new.filter(|(name, _)| !before.contains_key(name));
+        let (pack, mut bytes) = new.max_by_key(|(_, bytes)| bytes.len()).unwrap();
+        if is_cut_short {
+            bytes.truncate(3 * CHUNK + CHUNK / 2);
+            store.tamper(pack, bytes);
+        } else {
+            store.lose(pack);
+        }
+        let shared = share(&desk, &[], false);
+        let (lost, there) = if is_cut_short { (1, 3) } else { (4, 0) };
+        assert_eq!((shared.lost, shared.items), (lost, there));
+        desk.assert_newest("x-one");
+    }
+}
+
+#[test]
 fn only_the_named_volumes_are_rewritten() {
     let desk = Desk::new();
     desk.fill("x-one", "abc");
