@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::healing::Others;
-use super::opening::{changing, committed, continued, open_archive, open_to_write, retried};
+use super::opening::{changing, committed, open_archive, open_to_write, retried};
+use super::room::Room;
 use super::selection::wish;
 use super::world::{World, civil};
 use crate::archive::{Archive, Error, Result, Wish};
@@ -74,11 +75,8 @@ fn clean(world: &World<'_>, archive: &mut Archive) -> Result<Exit> {
         world.monitor().note(&format!("{what}: removed"));
     }
     if !world.common.dry_run {
-        // Also what a freeing that was cut short has left, and packs that are sparse without the head's knowing.
-        continued(world, archive, |archive| {
-            archive.search_all_packs();
-            super::prune::free(world, archive)
-        })?;
+        // Also what a freeing that was cut short has left.
+        Room::everywhere().made(world, archive)?;
     }
     Ok(Exit::Done)
 }

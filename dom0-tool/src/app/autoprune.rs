@@ -10,8 +10,9 @@ use nacre_core::ids::SessionSeq;
 use nacre_core::retention::{Candidate, Policy, plan};
 use nacre_core::session_name::SessionName;
 
-use super::opening::{committed, continued};
-use super::prune::{free, own_rules, rules_of};
+use super::opening::committed;
+use super::prune::{own_rules, rules_of};
+use super::room::Room;
 use super::settings::follow;
 use super::world::World;
 use crate::archive::{Archive, Forgotten, Result, Sessions};
@@ -38,7 +39,7 @@ pub fn before_send(
     let candidates = candidates(archive, &sessions, wanted, now)?;
     let needed = needed(archive, &sessions, volumes);
     let mut rest = candidates.as_slice();
-    let mut gone = 0;
+    let (mut gone, mut room) = (0, Room::default());
     while !rest.is_empty() {
         // One after another with `on`, for as long as there is too little room; otherwise all at once.
         let count = match wanted.autoprune {
@@ -57,7 +58,11 @@ pub fn before_send(
             forgotten.entry(*seq).or_default().extend(volumes);
         }
         committed(world, archive, |archive| archive.prune(&forgotten, clock))?;
-        continued(world, archive, |archive| free(world, archive))?;
+        let made = room.make(world, archive);
+        if made.is_err() {
+            room.tell(world);
+        }
+        made?;
     }
     if gone > 0 {
         let sessions = text::count(gone, "old session", "old sessions");
@@ -70,6 +75,7 @@ pub fn before_send(
         world
             .monitor()
             .note(&format!("--autoprune {verb} {sessions}; {kept}"));
+        room.tell(world);
     }
     Ok(())
 }

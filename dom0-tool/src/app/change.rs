@@ -3,7 +3,8 @@
 use super::cleaning;
 use super::domains;
 use super::forgetting;
-use super::opening::{changing, committed, continued, retried, unanswered};
+use super::opening::{changing, committed, retried, unanswered};
+use super::room::Room;
 use super::selection::{named, volume};
 use super::settings::follow;
 use super::storages;
@@ -106,7 +107,7 @@ fn delete_once(
         committed(world, archive, |archive| {
             archive.delete_volumes(&names, &settings, world.clock())
         })?;
-        continued(world, archive, |archive| super::prune::free(world, archive))?;
+        Room::default().made(world, archive)?;
     }
     note(world, &format!("delete {what}"), "deleted");
     if !settings.is_empty() {

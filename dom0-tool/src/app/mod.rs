@@ -30,6 +30,7 @@ mod repair;
 mod restore;
 mod restorer;
 mod retrying;
+mod room;
 mod selection;
 mod send;
 mod session;

@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 
 use nacre_core::head::Volume;
 use nacre_core::ids::SessionSeq;
-use nacre_core::pack::MovePolicy;
 use nacre_core::retention::{
     Candidate, Forgotten as Why, KeepRule, KeepRules, Kept, Policy, Thinning, Verdict, plan,
 };
 use nacre_core::session::Session;
 use nacre_core::session_name::SessionName;
 
-use super::opening::{changing, committed, continued, unanswered};
+use super::opening::{changing, committed, unanswered};
+use super::room::Room;
 use super::selection::volumes;
 use super::settings::{Followed, follow};
 use super::status::record::{self, Run};
 use super::world::World;
-use crate::archive::{Archive, Error, Forgotten, Freed, Result, Sessions};
+use crate::archive::{Archive, Error, Forgotten, Result, Sessions};
 use crate::cli::{
     ApDays, Exit, KeepSpec, Prune, PruneRules, RetentionWish, SessionPoint, SessionSelector, Which,
 };
@@ -106,7 +106,7 @@ fn forget(world: &World<'_>, archive: &mut Archive, wanted: &Prune) -> Result<Ex
         archive.prune(&forgotten, world.clock())
     })?;
     world.monitor().note(&format!("forgot {what}"));
-    continued(world, archive, |archive| free(world, archive))?;
+    Room::default().made(world, archive)?;
     Ok(exit)
 }
 
@@ -126,64 +126,6 @@ fn settings_follow(sessions: &Sessions, followed: &Followed, rows: &mut Vec<Row>
             session,
             goes: true,
             why: "no volume of its session is left".to_owned(),
-        });
-    }
-}
-
-/// Frees what the newest head gives away, puts packs together where that is worth it, and says what came of it.
-pub fn free(world: &World<'_>, archive: &mut Archive) -> Result<()> {
-    let freed = archive.free()?;
-    tell(world, &freed);
-    if freed.append_only {
-        return Ok(());
-    }
-    let moves = archive.plan_moves(&MovePolicy::default())?;
-    let compacted = match archive.compact(&moves, world.clock()) {
-        // What was asked for is done; this only makes room.
-        Err(Error::Outrun) => {
-            world.monitor().note(
-                "another writer has changed the archive meanwhile: sparse packs are put together another time",
-            );
-            return Ok(());
-        }
-        other => other?,
-    };
-    if compacted.packs > 0 {
-        world.monitor().note(&format!(
-            "the store put {} together, {} copied",
-            text::count(moves.groups.iter().map(Vec::len).sum(), "pack", "packs"),
-            text::size(compacted.copied)
-        ));
-        tell(world, &compacted.freed);
-    }
-    if compacted.damaged > 0 {
-        world.monitor().warning(&format!(
-            "{} lost or damaged, and stays as it is. `nacre arch-check` shows what that means, with `--repair` it mends what can be mended.",
-            text::count(compacted.damaged, "sparse or small pack is", "sparse or small packs are"),
-        ));
-    }
-    if compacted.no_room {
-        world.monitor().warning(
-            "The store has too little room to put all sparse packs together. \
-             Make some room and run `nacre prune` again.",
-        );
-    }
-    Ok(())
-}
-
-fn tell(world: &World<'_>, freed: &Freed) {
-    if freed.append_only {
-        world.monitor().note(
-            "the store is append-only: nothing is freed until a command is run where it is not",
-        );
-    } else if freed.given_away > 0 {
-        let given = text::size(freed.given_away);
-        world.monitor().note(&match freed.measured {
-            Some(bytes) => format!(
-                "{} freed, as the store says ({given} given back)",
-                text::size(bytes)
-            ),
-            None => format!("{given} given back; the store does not say how much that freed"),
         });
     }
 }

@@ -133,7 +133,7 @@ impl Archive {
             let mut commit = self.begin_small_commit();
             commit.sweep(moves.empty.iter().copied());
             commit.finish(clock)?;
-            add(&mut done.freed, self.free()?);
+            done.freed.add(&self.free()?);
         }
         for group in &moves.groups {
             if !self.has_room(group)? {
@@ -141,7 +141,7 @@ impl Archive {
                 continue;
             }
             if self.relocate(group, clock, &mut done)? {
-                add(&mut done.freed, self.free()?);
+                done.freed.add(&self.free()?);
             }
         }
         Ok(done)
@@ -284,16 +284,4 @@ impl Archive {
             .map_err(Error::damaged(name))?;
         Ok(body)
     }
-}
-
-/// Puts the results of two rounds of freeing together.
-fn add(sum: &mut Freed, freed: Freed) {
-    sum.measured = match (sum.measured, freed.measured) {
-        (Some(one), Some(other)) => Some(one + other),
-        (one, other) => one.or(other),
-    };
-    sum.objects += freed.objects;
-    sum.given_away += freed.given_away;
-    sum.kept += freed.kept;
-    sum.append_only |= freed.append_only;
 }

@@ -30,6 +30,20 @@ pub struct Freed {
     pub append_only: bool,
 }
 
+impl Freed {
+    /// What came of another freeing, behind this one.
+    pub fn add(&mut self, freed: &Self) {
+        self.measured = match (self.measured, freed.measured) {
+            (Some(one), Some(other)) => Some(one + other),
+            (one, other) => one.or(other),
+        };
+        self.objects += freed.objects;
+        self.given_away += freed.given_away;
+        self.kept += freed.kept;
+        self.append_only |= freed.append_only;
+    }
+}
+
 /// A pack that no head names: what an interrupted run left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Orphan {
