@@ -79,9 +79,9 @@ impl Room {
         }
         if self.joined > 0 {
             monitor.note(&format!(
-                "the store put {} together, {} copied",
-                text::count(self.joined, "pack", "packs"),
-                text::size(sum.copied)
+                "the store copied {} to do without {}",
+                text::size(sum.copied),
+                text::count(self.joined, "small or sparse pack", "small or sparse packs")
             ));
         }
         if sum.freed.given_away > 0 {
