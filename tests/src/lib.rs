@@ -26,6 +26,7 @@ mod simulated_clock;
 mod skip;
 pub mod sshd;
 pub mod terminal;
+mod unsound_store;
 
 pub use chunk_hashes::{KnownHashes, chunk_hashes, readable_chunk_hashes};
 pub use crash_log::{CrashLog, Cut, Cuts};
@@ -43,3 +44,4 @@ pub use recording_store::{Call, Latency, Record, RecordingStore};
 pub use recount::{recount, walk_tree};
 pub use simulated_clock::SimulatedClock;
 pub use skip::{SKIP_LOG, skip};
+pub use unsound_store::{Misread, UnsoundStore};

@@ -16,7 +16,7 @@ use super::nodes::Nodes;
 use super::open::{no_archive, stale_header};
 use super::race::put_unless_taken;
 use super::{Error, Result};
-use crate::joints::Store;
+use crate::joints::{Store, StoreErrorKind};
 
 /// How often heads are listed anew because one of them has gone meanwhile.
 const ATTEMPTS: usize = 8;
@@ -74,7 +74,7 @@ impl Heads<'_> {
             && shown == anchor.epoch
             && let Some(Err(error)) = &newest
         {
-            if !error.is_damage() {
+            if !self.is_lost(error) {
                 return Err(error.clone());
             }
             if let Some(found) = self.remembered(memory, anchor)? {
@@ -108,13 +108,33 @@ impl Heads<'_> {
                     error: FormatError::OutOfRange(HeadKeys::NO_KEY),
                     ..
                 }) if !self.allow_rollback => return Err(stale_header()),
-                Err(error) => last = Some(error),
+                Err(error) if self.is_lost(&error) => last = Some(error),
+                Err(error) => return Err(error),
             }
         }
         Err(last.unwrap_or_else(|| no_archive(known.is_some())))
     }
 
+    /// What is damaged stays so: by one bad answer alone no older head may come to be taken for the newest, for whoever writes behind that one drops
+    /// what others have written since.
     fn read(&self, epoch: Epoch) -> Result<Option<(Head, Vec<u8>)>> {
+        match self.read_once(epoch) {
+            Ok(None) => self.read_once(epoch),
+            Err(error) if self.is_lost(&error) => self.read_once(epoch),
+            other => other,
+        }
+    }
+
+    /// Whether it is the head itself that cannot be read, and not the store just now. One of a later format is not lost, unless the user accepts an older state.
+    fn is_lost(&self, error: &Error) -> bool {
+        match error {
+            Error::Store(error) if error.kind == StoreErrorKind::TooLarge => true,
+            Error::Damaged { .. } if self.allow_rollback => true,
+            error => error.is_damage(),
+        }
+    }
+
+    fn read_once(&self, epoch: Epoch) -> Result<Option<(Head, Vec<u8>)>> {
         let name = ObjectName::Head(epoch);
         let Some(object) = self.store.get_whole(name, MAX_HEAD)? else {
             return Ok(None);

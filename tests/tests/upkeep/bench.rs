@@ -104,6 +104,15 @@ impl Bench {
     }
 
     pub fn try_open(&self) -> Result<Archive, Error> {
+        self.try_open_on(Arc::new(self.store.clone()), &self.state)
+    }
+
+    /// The archive as another store shows it, or a machine that remembers something else.
+    pub fn try_open_on(
+        &self,
+        store: Arc<dyn Store>,
+        state: &MemoryState,
+    ) -> Result<Archive, Error> {
         let options = OpenOptions {
             pin: None,
             unlock: &mut |candidates| {
@@ -111,11 +120,11 @@ impl Bench {
                     .unlock(&Credential::Published)
                     .map_err(header_error)
             },
-            memory: &|_| Ok(Arc::new(self.state.clone()) as Arc<dyn StateDir>),
+            memory: &|_| Ok(Arc::new(state.clone()) as Arc<dyn StateDir>),
             allow_rollback: false,
             entropy: self.entropy(),
         };
-        open(Arc::new(self.store.clone()), options)
+        open(store, options)
     }
 
     /// Sends volumes as one session.

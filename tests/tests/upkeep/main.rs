@@ -13,4 +13,5 @@ mod full;
 mod matrix;
 mod program;
 mod property;
+mod unsound;
 mod writers;
