@@ -20,6 +20,8 @@ use crate::joints::{ByteRange, Clock, CopyPiece, PutOutcome, StoreError, StoreEr
 
 /// Bytes that travel with a copy in one piece.
 const INLINE: usize = 1 << 20;
+/// Bytes at the end of each copied range that are read again: an item's tag, which no other has.
+const LOOKED_AT: u32 = 16;
 /// What a commit may need beside the copied bytes.
 const SPARE: u64 = 8 << 20;
 
@@ -238,7 +240,47 @@ impl Archive {
             let detail = "it says that a new pack is there already";
             return Err(StoreError::new(StoreErrorKind::Protocol, Some(name), detail).into());
         }
+        if !self.is_whole(relocated)? {
+            self.store.delete(&[name])?;
+            return Err(Error::Lost(format!(
+                "{name} was not put together whole, although the store says so; what it was to be made of stays"
+            )));
+        }
         Ok(())
+    }
+
+    /// Whether the end of each range that was copied has come along, and that of the pack. OpenSSH's server for SFTP, for one, tells no failure in the last
+    /// 64 KiB of a range, and what follows is then put behind a hole.
+    fn is_whole(&self, relocated: &Relocated) -> Result<bool> {
+        let mut wanted: Vec<(ObjectName, Vec<ByteRange>)> = Vec::new();
+        let mut copied = Vec::with_capacity(relocated.ranges.len() + 1);
+        let mut at = 0;
+        for range in &relocated.ranges {
+            let name = ObjectName::Pack(range.pack);
+            let there = last_of(range.offset, range.length);
+            match wanted.last_mut() {
+                Some((same, ranges)) if *same == name => ranges.push(there),
+                _ => wanted.push((name, vec![there])),
+            }
+            copied.push(last_of(at, range.length));
+            at += u64::from(range.length);
+        }
+        let end = u32::try_from(relocated.end.len()).map_err(|_| Error::internal())?;
+        copied.push(last_of(at, end));
+        wanted.push((ObjectName::Pack(relocated.name), copied));
+        let mut answers = self.store.get_many(&wanted);
+        let copied = match answers.pop() {
+            Some(Ok(copied)) => copied,
+            Some(Err(error)) if error.kind == StoreErrorKind::OutOfRange => return Ok(false),
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err(Error::internal()),
+        };
+        let mut ends = Vec::with_capacity(copied.len());
+        for answer in answers {
+            ends.extend(answer?);
+        }
+        let (last, before) = copied.split_last().ok_or_else(Error::internal)?;
+        Ok(before == ends && relocated.end.ends_with(last))
     }
 
     /// The directory of a pack.
@@ -283,5 +325,14 @@ impl Archive {
             .open(&address, &mut bytes, raw, &mut Decoder::new(), &mut body)
             .map_err(Error::damaged(name))?;
         Ok(body)
+    }
+}
+
+/// The last bytes of a range.
+fn last_of(offset: u64, length: u32) -> ByteRange {
+    let short = length.min(LOOKED_AT);
+    ByteRange {
+        offset: offset + u64::from(length - short),
+        length: short,
     }
 }

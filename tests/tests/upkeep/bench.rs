@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nacre::archive::{
-    Archive, EntropySource, Error, InitOptions, OpenOptions, header_error, init, open,
+    Archive, Compacted, EntropySource, Error, InitOptions, OpenOptions, header_error, init, open,
 };
 use nacre::backup::{SendOptions, SendReport, Surroundings, VolumeOutcome, send};
 use nacre::joints::{
@@ -22,6 +22,7 @@ use nacre_core::header::Credential;
 use nacre_core::ids::VolumeId;
 use nacre_core::node::ChunkFormat;
 use nacre_core::object_name::ObjectName;
+use nacre_core::pack::MovePolicy;
 use nacre_tests::lab_image::Random;
 use nacre_tests::{LastWrite, MemoryState, MemoryStore, RecordingMonitor, SimulatedClock};
 
@@ -159,6 +160,36 @@ impl Bench {
 
     pub fn send(&mut self, volumes: &[(&str, &[u8])]) {
         self.try_send(volumes).unwrap();
+    }
+
+    /// An archive with packs to put together: a volume whose first half is another in each of four sessions.
+    pub fn with_small_packs() -> Self {
+        let mut bench = Self::new();
+        let mut content = vec![0; 4 * CHUNK];
+        for session in 0..4_u64 {
+            Random::new(session, "moved").fill(&mut content[..2 * CHUNK]);
+            bench.send(&[("v", &content)]);
+        }
+        bench
+    }
+
+    /// Puts packs together that are small even in a small archive.
+    pub fn compact(&self) -> Result<Compacted, Error> {
+        self.compact_on(Arc::new(self.store.clone()))
+    }
+
+    /// The same in the archive as another store shows it.
+    pub fn compact_on(&self, store: Arc<dyn Store>) -> Result<Compacted, Error> {
+        let policy = MovePolicy {
+            small: 1 << 20,
+            small_packs: 1,
+            target: 1 << 22,
+            ..MovePolicy::default()
+        };
+        let mut archive = self.try_open_on(store, &self.state)?;
+        let moves = archive.plan_moves(&policy)?;
+        assert!(!moves.groups.is_empty());
+        archive.compact(&moves, &self.clock)
     }
 
     pub fn check(&self, data: bool) -> Result<CheckReport, Error> {

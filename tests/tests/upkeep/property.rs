@@ -6,7 +6,6 @@ use nacre::joints::VolumeRange;
 use nacre::maintain::CheckReport;
 use nacre_core::ids::PackName;
 use nacre_core::object_name::ObjectName;
-use nacre_core::pack::MovePolicy;
 use nacre_tests::lab_image::Random;
 
 use super::bench::{Bench, CHUNK, Key};
@@ -302,22 +301,9 @@ fn lost_content_is_healed_from_local_storage() {
 /// A pack into which others were moved was given up as lost; their records then pointed at nothing, in a way that no reader of records takes.
 #[test]
 fn a_lost_pack_is_given_up_with_the_records_of_what_was_moved_there() {
-    let mut bench = Bench::new();
-    let mut content = vec![0; 4 * CHUNK];
-    for session in 0..4_u64 {
-        Random::new(session, "moved").fill(&mut content[..2 * CHUNK]);
-        bench.send(&[("moved", &content)]);
-    }
+    let mut bench = Bench::with_small_packs();
     let before = bench.names();
-    let mut archive = bench.try_open().unwrap();
-    let policy = MovePolicy {
-        small: 1 << 20,
-        small_packs: 1,
-        target: 1 << 22,
-        ..MovePolicy::default()
-    };
-    let moves = archive.plan_moves(&policy).unwrap();
-    let done = archive.compact(&moves, &bench.clock).unwrap();
+    let done = bench.compact().unwrap();
     assert!(done.packs > 0, "{done:?}");
     let objects = bench.store.objects().into_iter();
     let new = objects.filter(|(name, _)| !before.contains(name));
@@ -337,8 +323,9 @@ fn a_lost_pack_is_given_up_with_the_records_of_what_was_moved_there() {
     assert!(packs > 0);
     let again = bench.check(true).unwrap();
     assert!(!again.is_damaged(), "{again:?}");
-    bench.send(&[("moved", &content)]);
-    bench.try_prune_oldest("moved").unwrap().unwrap();
+    let content = vec![7; 4 * CHUNK];
+    bench.send(&[("v", &content)]);
+    bench.try_prune_oldest("v").unwrap().unwrap();
     let versions = bench.versions().unwrap();
     let (came, lost) = versions.values().next_back().unwrap();
     assert!(lost.is_empty() && *came == content);

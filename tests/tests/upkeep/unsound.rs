@@ -8,7 +8,7 @@ use nacre_core::ids::Epoch;
 use nacre_core::object_name::ObjectName;
 use nacre_tests::{LastWrite, MemoryState, Misread, UnsoundStore};
 
-use super::bench::Bench;
+use super::bench::{Bench, CHUNK};
 
 /// The machine of this test has seen one session; another machine has written one since.
 fn behind() -> (Bench, MemoryState, Epoch) {
@@ -74,4 +74,21 @@ fn an_older_head_is_taken_where_the_newest_is_lost_and_not_where_the_store_fails
             assert!(epoch < newest, "{misread:?}");
         }
     }
+}
+
+#[test]
+fn no_pack_counts_that_the_store_has_not_copied_whole() {
+    let bench = Bench::with_small_packs();
+    let before = bench.names();
+    for dropped in [1, 20, CHUNK] {
+        let store = UnsoundStore::copying_short(bench.store.clone(), dropped);
+        let refused = bench.compact_on(Arc::new(store)).unwrap_err();
+        assert_eq!(refused.severity(), Severity::Integrity, "{refused}");
+        assert_eq!(bench.names(), before);
+    }
+    for (key, (came, lost)) in bench.versions().unwrap() {
+        assert!(lost.is_empty() && came == bench.model[&key], "{key:?}");
+    }
+    let whole = bench.compact().unwrap();
+    assert!(whole.packs > 0, "{whole:?}");
 }
