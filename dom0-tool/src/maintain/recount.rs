@@ -11,6 +11,7 @@ use nacre_core::ids::{Alias, SessionSeq};
 use nacre_core::node::{ChunkEntry, RecordEntry};
 use nacre_core::pack::{DirectoryEntry, PackRecord, PackState};
 use nacre_core::place::{Place, Root, TreeKind};
+use nacre_core::ranges::RangeSet;
 use nacre_core::tree::{Compare, Diff, RecordTree};
 
 use super::survey::Point;
@@ -262,6 +263,7 @@ fn compare_pack(
     correct: bool,
     books: &mut Books,
 ) -> Result<()> {
+    // What names an item there is damaged, and was met on the way.
     if record.state == PackState::Void {
         return Ok(());
     }
@@ -282,37 +284,57 @@ fn compare_pack(
         .saturating_add(record.dead.total());
     let unmarked = record.size.saturating_sub(told);
     books.unmarked = books.unmarked.saturating_add(unmarked);
-    if correct && (hurt || unmarked > 0) && record.state == PackState::Live {
-        match nodes.directory(record.name, record.size) {
-            Ok(found) => {
-                let mut right = record.clone();
-                right.dead = nacre_core::ranges::RangeSet::default();
-                let items = found.directory.items.iter();
-                for item in items.filter(|item| !is_own(&item.entry)) {
-                    if !needed.contains_key(&item.offset) {
-                        let end = item.offset.saturating_add(u64::from(item.length));
-                        right.dead.insert(item.offset, end);
-                    }
-                }
-                books.packs.insert(alias, right);
-            }
-            // Without its directory nobody knows where its items begin and end. What is needed is kept all the same.
-            Err(error) if error.is_damage() && hurt => {
-                let mut right = record.clone();
-                right.dead = nacre_core::ranges::RangeSet::default();
-                books.packs.insert(alias, right);
-            }
-            // Nothing is needed of it, wherever its items are: it can be given up.
-            Err(error) if error.is_damage() && needed.is_empty() && !is_home => {
-                let mut right = record.clone();
-                right.dead.insert(0, record.size.saturating_sub(record.own));
-                books.packs.insert(alias, right);
-            }
-            Err(error) if error.is_damage() => {}
-            Err(error) => return Err(error),
-        }
+    if correct
+        && (hurt || unmarked > 0)
+        && let Some(dead) = dead_of(nodes, (record, is_home), needed, hurt)?
+    {
+        let right = PackRecord {
+            dead,
+            ..record.clone()
+        };
+        books.packs.insert(alias, right);
     }
     Ok(())
+}
+
+/// What is dead of a pack, if that can be told.
+fn dead_of(
+    nodes: &Nodes,
+    (record, is_home): (&PackRecord, bool),
+    needed: &Needed,
+    hurt: bool,
+) -> Result<Option<RangeSet>> {
+    // The pack tree's own nodes stand behind all others.
+    let own = record.size.saturating_sub(record.own);
+    let mut dead = RangeSet::default();
+    if record.state == PackState::Moved {
+        // Its directory is gone with it, and nothing of what it does not hold any more is to be freed.
+        let mut at = 0;
+        for (offset, (length, _)) in needed {
+            dead.insert(at, *offset);
+            at = offset.saturating_add(u64::from(*length));
+        }
+        dead.insert(at, own);
+        return Ok(Some(dead));
+    }
+    match nodes.directory(record.name, record.size) {
+        Ok(found) => {
+            let items = found.directory.items.iter();
+            for item in items.filter(|item| !is_own(&item.entry)) {
+                if !needed.contains_key(&item.offset) {
+                    let end = item.offset.saturating_add(u64::from(item.length));
+                    dead.insert(item.offset, end);
+                }
+            }
+        }
+        // Without its directory nobody knows where its items begin and end. What is needed is kept all the same.
+        Err(error) if error.is_damage() && hurt => {}
+        // Nothing is needed of it, wherever its items are: it can be given up.
+        Err(error) if error.is_damage() && needed.is_empty() && !is_home => dead.insert(0, own),
+        Err(error) if error.is_damage() => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    Ok(Some(dead))
 }
 
 /// Whether an item belongs to the pack tree, and so is not counted as an item of others.

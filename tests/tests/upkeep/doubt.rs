@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use nacre_core::object_name::ObjectClass;
+use nacre_core::pack::PackState;
+use nacre_core::ranges::RangeSet;
 
 use super::bench::Bench;
 
@@ -50,6 +52,56 @@ fn behind_a_repair_that_was_cut_short_nothing_is_freed_until_a_recount() {
     // The content of the second session was needed by nothing else.
     bench.try_open().unwrap().free().unwrap();
     assert!(!packs(&bench).is_superset(&before));
+}
+
+/// The record of a pack that was moved leaves the archive when all of it is dead; what was needed of it could then not be found any more.
+#[test]
+fn a_repair_corrects_what_is_dead_of_packs_that_were_moved_too() {
+    for too_much in [true, false] {
+        let mut bench = Bench::with_small_packs();
+        bench.try_prune_oldest("v").unwrap();
+        bench.compact().unwrap();
+        let mut archive = bench.try_open().unwrap();
+        let mut moved = Vec::new();
+        let all = archive.each_pack(|alias, record| {
+            if record.state == PackState::Moved && (too_much || !record.dead.is_empty()) {
+                moved.push((alias, record));
+            }
+            Ok(())
+        });
+        all.unwrap();
+        assert!(!moved.is_empty());
+        let right = moved.clone();
+        for (_, record) in &mut moved {
+            record.dead = RangeSet::default();
+            if too_much {
+                record.dead.insert(0, record.size - record.own);
+            }
+        }
+        let mut commit = archive.begin_small_commit();
+        commit.mend();
+        commit.add_packs(moved);
+        commit.finish(&bench.clock).unwrap();
+        drop(archive);
+
+        let books = bench.check(false).unwrap().books.unwrap();
+        assert_eq!(books.needed.is_empty(), !too_much);
+        assert!(books.unmarked > 0);
+        bench.repair(&[], false).unwrap();
+        let books = bench.check(false).unwrap().books.unwrap();
+        assert!(books.are_right() && books.needed.is_empty() && books.unmarked == 0);
+        let archive = bench.try_open().unwrap();
+        for (alias, before) in right {
+            let record = archive.nodes().pack_record(alias).unwrap();
+            assert!(record.is_some_and(|record| record.dead == before.dead));
+        }
+        drop(archive);
+        // What is freed from here on leaves the rest alone.
+        bench.try_prune_oldest("v").unwrap();
+        for (key, (came, lost)) in bench.versions().unwrap() {
+            assert!(lost.is_empty() && came == bench.model[&key], "{key:?}");
+        }
+    }
 }
 
 /// A head that no reader takes would leave the archive without any.
