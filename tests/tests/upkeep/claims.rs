@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use nacre::archive::Archive;
 use nacre_core::ids::PackName;
 use nacre_core::object_name::ObjectName;
-use nacre_core::pack::MovePolicy;
 use nacre_core::place::{Place, Root};
 use nacre_tests::lab_image::Random;
 
@@ -140,17 +139,9 @@ fn what_a_cut_off_prune_has_copied_is_not_taken_for_another_pack_when_the_table_
             bench.send(&[("v", &content)]);
         }
         let put_together = |bench: &mut Bench| {
-            let policy = MovePolicy {
-                small: 1 << 20,
-                small_packs: 1,
-                target: 1 << 22,
-                ..MovePolicy::default()
-            };
-            let mut archive = bench.try_open().unwrap();
-            let moves = archive.plan_moves(&policy).unwrap();
-            let done = archive.compact(&moves, &bench.clock).unwrap();
+            let done = bench.compact().unwrap();
             assert!(done.packs > 0, "{done:?}");
-            archive.free().unwrap();
+            bench.try_open().unwrap().free().unwrap();
         };
         let left = leftovers(&bench, 0..3, |cut, _| put_together(cut));
         if round % 2 == 0 {
