@@ -32,10 +32,11 @@ pub fn newest_trees(archive: &Archive, volumes: &[Box<dyn FrozenVolume>]) -> Res
     let known = volumes.iter();
     let known = known.filter_map(|volume| archive.head().volume(volume.name()));
     let trees = known.map(|volume| {
-        let newest = sessions.of_volume(volume.id).next_back();
-        let more = newest.is_some_and(|(_, session, _)| session.unfinished);
-        let mut all = sessions.of_volume(volume.id);
-        let finished = all.rfind(|(_, session, _)| !session.unfinished);
+        let mut newest = sessions.of_volume(volume.id).rev().peekable();
+        let more = newest
+            .peek()
+            .is_some_and(|(_, session, _)| session.unfinished);
+        let finished = newest.find(|(_, session, _)| !session.unfinished);
         let finished = finished.map(|(.., at)| at.root);
         (volume.name.clone(), Before { finished, more })
     });
