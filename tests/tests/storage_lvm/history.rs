@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::sync::Arc;
 
-use nacre::joints::{Pool, VolumeNames, VolumeSource};
+use nacre::joints::Pool;
 use nacre::source::LvmPool;
 use nacre_core::ids::ArchiveId;
 use nacre_tests::MemoryState;
 
-use crate::lab::{run, why_everything};
+use crate::lab::{Seen, run, why_everything};
 
 /// The third disk is this test's alone.
 const DISK: &str = "/dev/ubdc";
@@ -39,28 +39,20 @@ fn a_snapshot_of_another_history_of_the_disk_is_not_believed() {
     run("lvcreate -q -y -V 8M -T lab_history/pool -n vol");
     let state = Arc::new(MemoryState::new());
     let pool = LvmPool::open("lab_history/pool", ArchiveId([1; 16]), state).unwrap();
-    let freeze = || {
-        let frozen = pool.freeze(&[VolumeNames::same("vol")]).unwrap();
-        frozen.into_iter().next().unwrap().unwrap()
-    };
-    let session = || {
-        let mut frozen = freeze();
-        frozen.committed().unwrap();
-        frozen.identity()
-    };
+    let seen = Seen { pool };
     write(b'A');
-    session();
+    seen.session("vol");
     let image = at_rest(|| fs::read(DISK).unwrap());
     write(b'B');
-    let of_b = session();
-    assert!(pool.holds("vol", &of_b).unwrap());
+    let of_b = seen.session("vol");
+    assert!(seen.pool.holds("vol", &of_b).unwrap());
     at_rest(|| {
         let mut disk = File::options().write(true).open(DISK).unwrap();
         disk.write_all(&image).unwrap();
         disk.sync_all().unwrap();
     });
     // This snapshot of A has every number that the one of B had.
-    pool.monitor("vol").unwrap();
-    assert!(!pool.holds("vol", &of_b).unwrap());
-    why_everything(freeze().changes_since(&of_b).unwrap());
+    seen.monitor("vol");
+    assert!(!seen.pool.holds("vol", &of_b).unwrap());
+    why_everything(seen.freeze("vol").changes_since(&of_b).unwrap());
 }
