@@ -76,6 +76,21 @@ fn an_older_head_is_taken_where_the_newest_is_lost_and_not_where_the_store_fails
     }
 }
 
+/// It was written by a later release, and what that has written since is not to be dropped by this one.
+#[test]
+fn no_older_head_is_taken_where_the_newest_is_of_a_later_format() {
+    let (bench, before, newest) = behind();
+    let name = ObjectName::Head(newest);
+    let mut later = bench.store.objects()[&name].clone();
+    later[8..10].copy_from_slice(&2_u16.to_le_bytes());
+    bench.set(name, Some(&later));
+    for state in [before, MemoryState::new()] {
+        let store = Arc::new(bench.store.clone());
+        let refused = bench.try_open_on(store, &state).err().unwrap();
+        assert_eq!(refused.remedy(), "Install a newer nacre.", "{refused}");
+    }
+}
+
 #[test]
 fn no_pack_counts_that_the_store_has_not_copied_whole() {
     let bench = Bench::with_small_packs();
