@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::storage_error;
@@ -206,6 +206,7 @@ pub struct DeviceGoal {
     device: File,
     direct: Option<File>,
     place: String,
+    room: u64,
 }
 
 impl DeviceGoal {
@@ -220,7 +221,7 @@ impl DeviceGoal {
         if FileType::from_raw_mode(status.st_mode) != FileType::BlockDevice {
             return Err(SourceError::new(SourceErrorKind::NotAVolume, place, ""));
         }
-        let room = rustix::fs::seek(&fd, rustix::fs::SeekFrom::End(0)).map_err(in_words)?;
+        let room = rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(in_words)?;
         if room < size {
             let detail = format!("it holds {room} bytes, the volume has {size}");
             return Err(SourceError::new(SourceErrorKind::TooSmall, place, detail));
@@ -229,7 +230,21 @@ impl DeviceGoal {
             device: File::from(fd),
             direct: open_direct(path),
             place,
+            room,
         })
+    }
+
+    /// Its bytes.
+    pub fn room(&self) -> u64 {
+        self.room
+    }
+
+    /// Tells the device that a range is not used any more. Whether it takes that.
+    pub fn discard(&self, offset: u64, length: u64) -> Result<bool, SourceError> {
+        match nacre_sys::discard(&self.device, offset, length) {
+            Err(Errno::OPNOTSUPP | Errno::INVAL) => Ok(false),
+            done => done.map(|()| true).map_err(|error| self.error(error)),
+        }
     }
 
     fn error(&self, error: Errno) -> SourceError {

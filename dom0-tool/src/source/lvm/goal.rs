@@ -1,22 +1,14 @@
 //! Restoring into a pool.
 
-use std::fs::File;
 use std::sync::Arc;
-
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 
 use super::command::lvm;
 use super::frozen::remove;
 use super::listing::{Listing, Volume};
 use super::names::{Part, our_name};
 use super::thin::Thin;
-use super::whole_blocks::WholeBlocks;
+use super::thin_device::ThinDevice;
 use crate::joints::{RestoreGoal, SourceError, SourceErrorKind, VolumeRange};
-use crate::source::{DeviceGoal, storage_error};
-
-/// A discard is handed over in pieces, so that the pool's transactions stay small.
-const DISCARD: u64 = 1 << 30;
 
 /// A thin volume that is being restored: beside the one that is there, or that one itself.
 ///
@@ -31,14 +23,9 @@ pub struct LvmGoal {
     /// The one that is written to.
     written: String,
     /// Open for as long as it is written.
-    device: Option<(DeviceGoal, File)>,
-    /// Bytes of the restored volume, and of the logical volume, which LVM rounds up.
+    device: Option<ThinDevice>,
+    /// Bytes of the restored volume; LVM rounds the device's up.
     size: u64,
-    room: u64,
-    data_block: u64,
-    /// If the pool does not zero.
-    blocks: Option<WholeBlocks>,
-    starts_empty: bool,
     done: bool,
 }
 
@@ -114,36 +101,23 @@ impl LvmGoal {
             written,
             device: None,
             size,
-            room: size,
-            data_block: listing.pool().map_or(0, Volume::data_block),
-            blocks: None,
-            starts_empty,
             // Nothing to remove if it fails.
             done: in_place,
         };
         let had = if starts_empty { 0 } else { goal.resize()? };
-        goal.open()?;
-        goal.blocks = WholeBlocks::needed(listing, goal.room);
+        let path = thin.device(&goal.written);
+        let device = ThinDevice::open(&path, size, listing, starts_empty)?;
+        let room = device.room();
+        goal.device = Some(device);
         if !in_place && !starts_empty {
             // A volume that was made smaller keeps its blocks behind the end, and shows them again when it grows (lvresize discards nothing): what
             // the snapshot did not have reads as zeros, or a restore of the difference only would take it for content.
             goal.zero(VolumeRange {
-                start: had.min(goal.room),
-                end: goal.room,
+                start: had.min(room),
+                end: room,
             })?;
         }
         Ok(goal)
-    }
-
-    fn open(&mut self) -> Result<(), SourceError> {
-        let path = self.thin.device(&self.written);
-        let goal = DeviceGoal::open(&path, self.size)?;
-        let in_words = |error| storage_error(&self.place(), error);
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&path, flags, Mode::empty()).map_err(in_words)?;
-        self.room = rustix::fs::seek(&fd, rustix::fs::SeekFrom::End(0)).map_err(in_words)?;
-        self.device = Some((goal, File::from(fd)));
-        Ok(())
     }
 
     /// Gives a clone, or the volume itself, the size that is restored. Returns the size it had.
@@ -166,30 +140,10 @@ impl LvmGoal {
         self.thin.path(&self.local)
     }
 
-    fn device(&self) -> Result<&(DeviceGoal, File), SourceError> {
+    fn device(&self) -> Result<&ThinDevice, SourceError> {
         self.device
             .as_ref()
             .ok_or_else(|| SourceError::new(SourceErrorKind::NotFound, self.place(), "not open"))
-    }
-
-    /// Gives whole data blocks back to the pool; they read as zeros then. Whether it could.
-    fn discard(&self, range: VolumeRange) -> Result<bool, SourceError> {
-        let (_, file) = self.device()?;
-        if let Some(blocks) = &self.blocks {
-            blocks.before_discard(range);
-        }
-        let mut at = range.start;
-        while at < range.end {
-            let length = (range.end - at).min(most_discarded(self.data_block));
-            match nacre_sys::discard(file, at, length) {
-                Ok(()) => {}
-                // The pool was told to ignore discards.
-                Err(Errno::OPNOTSUPP | Errno::INVAL) => return Ok(false),
-                Err(error) => return Err(storage_error(&self.place(), error)),
-            }
-            at += length;
-        }
-        Ok(true)
     }
 
     /// Zeros where no whole data block is: written only if there is something else.
@@ -197,19 +151,16 @@ impl LvmGoal {
         if range.start >= range.end {
             return Ok(());
         }
-        let (goal, _) = self.device()?;
+        let device = self.device()?;
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         if length <= 2 << 20 {
             let mut there = vec![0; length];
-            goal.read_at(range.start, &mut there)?;
+            device.read_at(range.start, &mut there)?;
             if there.iter().all(|byte| *byte == 0) {
                 return Ok(());
             }
         }
-        if let Some(blocks) = &self.blocks {
-            blocks.before_write(goal, range)?;
-        }
-        goal.zero(range)
+        device.zero(range)
     }
 
     /// Puts what was restored into the volume's place.
@@ -242,19 +193,15 @@ impl LvmGoal {
 
 impl RestoreGoal for LvmGoal {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), SourceError> {
-        let (goal, _) = self.device()?;
-        if let Some(blocks) = &self.blocks {
-            let end = offset.saturating_add(bytes.len() as u64);
-            blocks.before_write(goal, VolumeRange { start: offset, end })?;
-        }
-        goal.write_at(offset, bytes)
+        self.device()?.write_at(offset, bytes)
     }
 
     fn zero(&self, range: VolumeRange) -> Result<(), SourceError> {
-        let block = self.data_block.max(1);
+        let device = self.device()?;
+        let block = device.block();
         let start = range.start.div_ceil(block).saturating_mul(block);
         let end = range.end / block * block;
-        if start < end && self.discard(VolumeRange { start, end })? {
+        if start < end && device.discard(VolumeRange { start, end })? {
             let front = VolumeRange {
                 start: range.start,
                 end: start,
@@ -269,22 +216,22 @@ impl RestoreGoal for LvmGoal {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
-        self.device()?.0.read_at(offset, buffer)
+        self.device()?.read_at(offset, buffer)
     }
 
     fn starts_empty(&self) -> bool {
-        self.starts_empty
+        self.device.as_ref().is_some_and(ThinDevice::starts_empty)
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), SourceError> {
-        if !self.starts_empty {
+        if !self.starts_empty() {
             // LVM rounds sizes up; what the volume does not have is no content of an older one.
             self.zero(VolumeRange {
                 start: self.size,
-                end: self.room,
+                end: self.device()?.room(),
             })?;
         }
-        if let Some((device, _)) = self.device.take() {
+        if let Some(device) = self.device.take() {
             // fsync of the device: the pool commits its metadata with the flush.
             Box::new(device).finish()?;
         }
@@ -348,24 +295,4 @@ pub fn remove_left_overs(
     let there = names.iter().filter(|name| listing.volume(name).is_some());
     let paths: Vec<String> = there.map(|name| thin.path(name)).collect();
     remove(thin, &paths)
-}
-
-/// What is discarded at once: whole data blocks, because of a block that two pieces share the kernel discards nothing, and says nothing.
-fn most_discarded(data_block: u64) -> u64 {
-    let block = data_block.max(1);
-    (DISCARD / block).max(1) * block
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_data_block_is_discarded_in_two_pieces() {
-        for blocks in [1, 2, 3, 5, 7, 1000, 1 << 14, (1 << 14) + 1] {
-            let block = blocks * (64 << 10);
-            let most = most_discarded(block);
-            assert!(most > 0 && most.is_multiple_of(block) && most <= DISCARD.max(block));
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! What `lvs` reports of a volume group.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use super::command::lvm_report;
@@ -15,6 +17,9 @@ pub struct Volume {
     pub uuid: String,
     #[serde(rename = "lv_size")]
     size_text: String,
+    /// Its volume group.
+    #[serde(rename = "vg_name", default)]
+    group: String,
     /// The thin pool it lies in; empty for others.
     pub pool_lv: String,
     /// What it is a snapshot of, if that is still there.
@@ -42,11 +47,6 @@ impl Volume {
     /// Whether it bears a tag.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.split(',').any(|one| one == tag)
-    }
-
-    /// Bytes of the smallest piece that a pool maps; 0 for what is no pool.
-    pub fn data_block(&self) -> u64 {
-        self.data_block_text.parse().unwrap_or(0)
     }
 
     /// Its id in the pool.
@@ -100,19 +100,28 @@ struct Section {
 impl Listing {
     /// Asks LVM for the volumes of a group; `pool` is the one that matters here.
     pub fn read(group: &str, pool: &str) -> Result<Self, SourceError> {
-        let fields = "lv_name,lv_uuid,lv_size,pool_lv,origin,thin_id,lv_attr,lv_tags,chunk_size,vg_extent_size";
         let place = format!("{group}/{pool}");
-        let report = [
-            "lvs",
-            "--reportformat",
-            "json",
-            "--units",
-            "b",
-            "--nosuffix",
-        ];
-        let arguments = [report.as_slice(), &["--options", fields, group]].concat();
-        let bytes = lvm_report(&place, &arguments)?;
-        Self::parse(&bytes, pool)
+        Self::take_apart(&report(&place, group)?, pool, &place)
+    }
+
+    /// The same for the pool of the thin volume whose device that is; `None` if it is no thin volume of LVM's.
+    pub fn around(device: &Path) -> Result<Option<Self>, SourceError> {
+        let place = device.display().to_string();
+        // An error is what LVM says of a device that is none of its volumes.
+        let Ok(bytes) = report(&place, &place) else {
+            return Ok(None);
+        };
+        let of_one = Self::take_apart(&bytes, "", &place)?;
+        let names = of_one.volumes.first();
+        let names = names.map(|volume| (&volume.group, &volume.pool_lv));
+        let names = names.filter(|(group, pool)| is_lvm_name(group) && is_lvm_name(pool));
+        names
+            .map(|(group, pool)| Self::read(group, pool))
+            .transpose()
+    }
+
+    fn take_apart(bytes: &[u8], pool: &str, place: &str) -> Result<Self, SourceError> {
+        Self::parse(bytes, pool)
             .map_err(|why| SourceError::new(SourceErrorKind::Io, place, format!("lvs: {why}")))
     }
 
@@ -144,6 +153,16 @@ impl Listing {
     pub fn pool(&self) -> Option<&Volume> {
         let mut all = self.volumes.iter();
         all.find(|volume| volume.name == self.pool && volume.is_pool())
+    }
+
+    /// Bytes of the smallest piece that the pool maps. Not to know it is an error: what is discarded in other pieces keeps its content.
+    pub fn data_block(&self) -> Result<u64, SourceError> {
+        let block = self.pool().map(|pool| pool.data_block_text.parse());
+        let block = block.and_then(Result::ok).filter(|block| *block > 0);
+        block.ok_or_else(|| {
+            let detail = "lvs does not say how large its data blocks are";
+            SourceError::new(SourceErrorKind::Io, &self.pool, detail)
+        })
     }
 
     /// Sizes of volumes are multiples of this many bytes.
@@ -189,6 +208,23 @@ impl Listing {
         found.sort_by_key(|(number, ..)| *number);
         found
     }
+}
+
+/// Asks LVM for the volumes of a group, or for the one whose device is given.
+fn report(place: &str, of: &str) -> Result<Vec<u8>, SourceError> {
+    let fields = "vg_name,lv_name,lv_uuid,lv_size,pool_lv,origin,thin_id,lv_attr,lv_tags,chunk_size,vg_extent_size";
+    let report = [
+        "lvs",
+        "--reportformat",
+        "json",
+        "--units",
+        "b",
+        "--nosuffix",
+        "--options",
+        fields,
+        of,
+    ];
+    lvm_report(place, &report)
 }
 
 #[cfg(test)]
@@ -241,6 +277,21 @@ mod tests {
             ["vm-a", "snap", "vm-b", "round"].map(outside),
             [true, true, false, true]
         );
+    }
+
+    #[test]
+    fn a_pool_without_the_size_of_its_data_blocks_is_an_error() {
+        let block = |of: &str| {
+            let text = format!(
+                r#"{{"report":[{{"lv":[{{"lv_name":"pool","lv_uuid":"u","lv_size":"4194304","pool_lv":"","origin":"","thin_id":"","lv_attr":"twi-aotz--","chunk_size":"{of}"}}]}}]}}"#
+            );
+            let listing = Listing::parse(text.as_bytes(), "pool").unwrap();
+            listing.data_block().map_err(|error| error.to_string())
+        };
+        assert_eq!(block("65536"), Ok(65536));
+        for odd in ["", "0", "64k"] {
+            assert!(block(odd).unwrap_err().contains("data blocks"), "{odd}");
+        }
     }
 
     #[test]

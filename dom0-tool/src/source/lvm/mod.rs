@@ -18,7 +18,7 @@ mod run_file;
 mod status;
 mod taking;
 mod thin;
-mod whole_blocks;
+mod thin_device;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ use crate::joints::{
 
 pub use self::fuzzing::{check_metadata, check_reports};
 pub use self::names::mapper_name;
-pub use self::whole_blocks::fresh_device;
+pub use self::thin_device::fresh_device;
 
 /// A thin pool, seen by one archive.
 pub struct LvmPool {
