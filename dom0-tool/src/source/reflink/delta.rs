@@ -149,7 +149,11 @@ fn compare<E>(
     let mut differ = Ranges::new();
     // In pieces where the one map says so and the other says nothing.
     let mut hole = VolumeRange { start: 0, end: 0 };
-    let believe = |hole: VolumeRange| hole.start == hole.end || is_hole(hole);
+    let settle = |hole: VolumeRange, differ: &mut Ranges| {
+        if hole.start < hole.end && !is_hole(hole) {
+            differ.push(hole);
+        }
+    };
     let mut at = 0;
     while at < end {
         let (before, old_end) = old.at(at)?;
@@ -158,9 +162,7 @@ fn compare<E>(
         if (before, after) == (Place::Zero, Place::Zero) {
             hole.end = stop;
         } else {
-            if !believe(hole) {
-                differ.push(hole);
-            }
+            settle(hole, &mut differ);
             let piece = VolumeRange {
                 start: at,
                 end: stop,
@@ -175,9 +177,7 @@ fn compare<E>(
         }
         at = stop;
     }
-    if !believe(hole) {
-        differ.push(hole);
-    }
+    settle(hole, &mut differ);
     Ok(differ)
 }
 
