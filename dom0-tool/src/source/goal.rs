@@ -98,6 +98,8 @@ impl FileGoal {
         if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
             return Err(SourceError::new(SourceErrorKind::NotAVolume, place, ""));
         }
+        // ENXIO: there is no data up to the end (lseek(2)).
+        let starts_empty = rustix::fs::seek(&fd, SeekFrom::Data(0)) == Err(Errno::NXIO);
         let goal = Self {
             file: File::from(fd),
             direct: open_direct(path),
@@ -105,7 +107,7 @@ impl FileGoal {
             place,
             size,
             beside: None,
-            starts_empty: status.st_size == 0,
+            starts_empty,
         };
         goal.resize(size)?;
         Ok(goal)
@@ -379,6 +381,18 @@ mod tests {
         Box::new(goal).finish().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"\0\0new\0\0\0\0\0");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_in_place_counts_as_empty_only_if_it_holds_no_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("import");
+        let file = File::create(&path).unwrap();
+        file.set_len(8 << 20).unwrap();
+        assert!(FileGoal::in_place(&path, 8 << 20).unwrap().starts_empty());
+        // A byte far behind the beginning, which is not on the disk yet.
+        std::os::unix::fs::FileExt::write_all_at(&file, &[7], 5 << 20).unwrap();
+        assert!(!FileGoal::in_place(&path, 8 << 20).unwrap().starts_empty());
     }
 
     #[test]

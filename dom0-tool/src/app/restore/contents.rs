@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::super::end::sentence;
 use super::super::receive::tell_damage;
-use super::goal::{Fresh, Near};
+use super::goal::{Near, open_fresh};
 use super::saved::Source;
 use crate::archive::{Damage, Error, Result};
 use crate::joints::qubes::ImportPlace;
@@ -152,11 +152,11 @@ impl plan::Contents for FromArchive<'_> {
             ));
         }
         self.task(content, |this, progress| {
-            let fresh = Fresh::open(place)?;
+            let fresh = open_fresh(place)?;
             let near = this.near.as_deref().and_then(|path| File::open(path).ok());
             let goal: Box<dyn RestoreGoal> = match near {
                 Some(near) => Box::new(Near::new(fresh, near)),
-                None => Box::new(fresh),
+                None => fresh,
             };
             this.write_to(content, goal, progress)
         })

@@ -9,63 +9,28 @@ use crate::joints::qubes::ImportPlace;
 use crate::joints::{RestoreGoal, SourceError, SourceErrorKind, VolumeRange};
 use crate::source::{FileGoal, fresh_device};
 
-/// A goal to which nothing was written yet. A thin volume is not filled with zeros that it has already.
-pub struct Fresh {
-    goal: Box<dyn RestoreGoal>,
-    starts_empty: bool,
-}
-
-impl Fresh {
-    /// Opens what qubesd has made.
-    pub fn open(place: &ImportPlace) -> Result<Self, SourceError> {
-        let path = Path::new(&place.path);
-        let found = std::fs::metadata(path).map_err(|error| {
-            SourceError::new(SourceErrorKind::NotFound, &place.path, error.to_string())
-        })?;
-        if found.file_type().is_block_device() {
-            let goal = fresh_device(path, place.size)?;
-            let starts_empty = goal.starts_empty();
-            return Ok(Self { goal, starts_empty });
-        }
-        Ok(Self {
-            goal: Box::new(FileGoal::in_place(path, place.size)?),
-            starts_empty: true,
-        })
+/// Opens what qubesd has made.
+pub fn open_fresh(place: &ImportPlace) -> Result<Box<dyn RestoreGoal>, SourceError> {
+    let path = Path::new(&place.path);
+    let found = std::fs::metadata(path).map_err(|error| {
+        SourceError::new(SourceErrorKind::NotFound, &place.path, error.to_string())
+    })?;
+    if found.file_type().is_block_device() {
+        return fresh_device(path, place.size);
     }
-}
-
-impl RestoreGoal for Fresh {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), SourceError> {
-        self.goal.write_at(offset, bytes)
-    }
-
-    fn zero(&self, range: VolumeRange) -> Result<(), SourceError> {
-        self.goal.zero(range)
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
-        self.goal.read_at(offset, buffer)
-    }
-
-    fn starts_empty(&self) -> bool {
-        self.starts_empty
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), SourceError> {
-        self.goal.finish()
-    }
+    Ok(Box::new(FileGoal::in_place(path, place.size)?))
 }
 
 /// A fresh goal that shows a volume near by, which may hold much of what is wanted: what of it has the right id is taken over, and only
 /// the rest is fetched. It may change while it is read: what counts is what was read.
 pub struct Near {
-    fresh: Fresh,
+    fresh: Box<dyn RestoreGoal>,
     near: File,
 }
 
 impl Near {
     /// Over a volume that can be read.
-    pub fn new(fresh: Fresh, near: File) -> Self {
+    pub fn new(fresh: Box<dyn RestoreGoal>, near: File) -> Self {
         Self { fresh, near }
     }
 }
@@ -109,6 +74,6 @@ impl RestoreGoal for Near {
     }
 
     fn finish(self: Box<Self>) -> Result<(), SourceError> {
-        Box::new(self.fresh).finish()
+        self.fresh.finish()
     }
 }
