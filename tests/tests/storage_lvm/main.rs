@@ -7,6 +7,7 @@
 )] // Small numbers, known here.
 
 mod bench;
+mod contended;
 mod delta;
 mod full;
 mod goals;

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use super::command::lvm;
+use super::discarded::Discarded;
 use super::frozen::remove;
 use super::listing::{Listing, Volume};
 use super::names::{Part, our_name};
 use super::thin::Thin;
 use super::thin_device::ThinDevice;
-use crate::joints::{RestoreGoal, SourceError, SourceErrorKind, VolumeRange};
+use crate::joints::{Ranges, RestoreGoal, SourceError, SourceErrorKind, VolumeRange};
+
+/// What was discarded is read in pieces of this size.
+const PIECE: u64 = 1 << 20;
 
 /// A thin volume that is being restored: beside the one that is there, or that one itself.
 ///
@@ -26,6 +30,8 @@ pub struct LvmGoal {
     device: Option<ThinDevice>,
     /// Bytes of the restored volume; LVM rounds the device's up.
     size: u64,
+    /// What is to read as zeros, if the kernel did as it was told.
+    discarded: Discarded,
     done: bool,
 }
 
@@ -101,6 +107,7 @@ impl LvmGoal {
             written,
             device: None,
             size,
+            discarded: Discarded::default(),
             // Nothing to remove if it fails.
             done: in_place,
         };
@@ -116,6 +123,7 @@ impl LvmGoal {
                 start: had.min(room),
                 end: room,
             })?;
+            goal.see_to_zeros()?;
         }
         Ok(goal)
     }
@@ -163,6 +171,45 @@ impl LvmGoal {
         device.zero(range)
     }
 
+    /// Looks whether what was discarded reads as zeros, and writes zeros where it does not. A pool that passes discards down gives one up, and says
+    /// nothing, where it lacks memory for it, cannot read its metadata, or has the block in use (the kernel's dm-thin.c).
+    fn see_to_zeros(&self) -> Result<(), SourceError> {
+        let discarded = self.discarded.take();
+        if discarded.is_empty() {
+            return Ok(());
+        }
+        // Where the pool cannot be asked, all of it is read.
+        let mapped = self.mapped();
+        let mapped = mapped.unwrap_or_else(|_| Ranges::one(0, u64::MAX));
+        let mapped = mapped.as_slice();
+        for range in discarded {
+            let first = mapped.partition_point(|part| part.end <= range.start);
+            let parts = mapped.iter().skip(first);
+            for part in parts.take_while(|part| part.start < range.end) {
+                let end = part.end.min(range.end);
+                let mut start = part.start.max(range.start);
+                while start < end {
+                    let stop = end.min(start.saturating_add(PIECE));
+                    self.zero_edge(VolumeRange { start, end: stop })?;
+                    start = stop;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What of the volume has blocks of the pool.
+    fn mapped(&self) -> Result<Ranges, SourceError> {
+        let gone = || SourceError::new(SourceErrorKind::NotFound, self.place(), "");
+        let listing = Listing::read(&self.thin.group, &self.thin.pool)?;
+        let volume = listing.volume(&self.written).and_then(Volume::thin_id);
+        let id = volume.ok_or_else(gone)?;
+        self.thin.with_metadata(|metadata| {
+            let device = metadata.device(id)?.ok_or_else(gone)?;
+            metadata.mapped(&device)
+        })
+    }
+
     /// Puts what was restored into the volume's place.
     fn publish(&self) -> Result<(), SourceError> {
         let listing = Listing::read(&self.thin.group, &self.thin.pool)?;
@@ -193,6 +240,11 @@ impl LvmGoal {
 
 impl RestoreGoal for LvmGoal {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), SourceError> {
+        let end = offset.saturating_add(bytes.len() as u64);
+        if self.discarded.touches(VolumeRange { start: offset, end }) {
+            // Later, what is written now would look like what the discard left.
+            self.see_to_zeros()?;
+        }
         self.device()?.write_at(offset, bytes)
     }
 
@@ -201,7 +253,11 @@ impl RestoreGoal for LvmGoal {
         let block = device.block();
         let start = range.start.div_ceil(block).saturating_mul(block);
         let end = range.end / block * block;
-        if start < end && device.discard(VolumeRange { start, end })? {
+        let whole = VolumeRange { start, end };
+        if start < end && device.discard(whole)? {
+            if self.discarded.add(whole) {
+                self.see_to_zeros()?;
+            }
             let front = VolumeRange {
                 start: range.start,
                 end: start,
@@ -231,6 +287,7 @@ impl RestoreGoal for LvmGoal {
                 end: self.device()?.room(),
             })?;
         }
+        self.see_to_zeros()?;
         if let Some(device) = self.device.take() {
             // fsync of the device: the pool commits its metadata with the flush.
             Box::new(device).finish()?;

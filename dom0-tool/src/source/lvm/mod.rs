@@ -7,6 +7,7 @@
 
 mod btree;
 mod command;
+mod discarded;
 mod frozen;
 mod fuzzing;
 mod goal;
