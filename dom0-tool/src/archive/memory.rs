@@ -169,11 +169,22 @@ impl Memory {
         Ok(fields)
     }
 
-    /// Remembers a head that was found in the store. Who put it may have been cut off before its barrier was answered: that is written down first, so
-    /// that a command that only looks does not hide it from one that changes something.
-    pub fn remember_found(&self, anchor: &Anchor, object: &[u8]) -> Result<()> {
+    /// Remembers a head that was found in the store, unless another command of this machine has remembered something else than `seen` meanwhile: the answer
+    /// is `false` then. Who put the head may have been cut off before its barrier was answered: that is written down first, so that a command that
+    /// only looks does not hide it from one that changes something.
+    pub fn remember_found(
+        &self,
+        seen: Option<&Anchor>,
+        anchor: &Anchor,
+        object: &[u8],
+    ) -> Result<bool> {
+        let _turn = self.dir.turn()?;
+        if self.anchor()?.as_ref() != seen {
+            return Ok(false);
+        }
         self.dir.replace(UNCONFIRMED, &anchor.head.0)?;
-        self.remember(anchor, object)
+        self.write(anchor, object)?;
+        Ok(true)
     }
 
     /// Whether a head was found here and not confirmed since.
@@ -184,15 +195,27 @@ impl Memory {
 
     /// That head is behind a barrier now.
     pub fn confirmed(&self, head: HeadHash) -> Result<()> {
+        let _turn = self.dir.turn()?;
         if self.doubts(head)? {
             self.dir.remove(UNCONFIRMED)?;
         }
         Ok(())
     }
 
-    /// Remembers a head that is behind a barrier in the store. The head's bytes first: with the old anchor they are merely unused, while a new
-    /// anchor without them could not bring a lost head back.
+    /// Remembers a head that is behind a barrier in the store; not if another command of this machine has seen a newer one already.
     pub fn remember(&self, anchor: &Anchor, head: &[u8]) -> Result<()> {
+        let _turn = self.dir.turn()?;
+        if self
+            .anchor()?
+            .is_some_and(|known| known.archive == anchor.archive && known.epoch > anchor.epoch)
+        {
+            return Ok(());
+        }
+        self.write(anchor, head)
+    }
+
+    /// The head's bytes first: with the old anchor they are merely unused, while a new anchor without them could not bring a lost head back.
+    fn write(&self, anchor: &Anchor, head: &[u8]) -> Result<()> {
         self.keep_former_pin(&anchor.pin)?;
         self.dir.replace(LAST_HEAD, head)?;
         Ok(self.dir.replace(ANCHOR, &anchor.encode())?)

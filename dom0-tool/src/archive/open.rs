@@ -57,6 +57,7 @@ pub fn open(store: Arc<dyn Store>, mut options: OpenOptions<'_>) -> Result<Archi
     let mut shown = None;
     for _ in 1..ATTEMPTS {
         match open_once(&store, &mut options) {
+            Err(Error::Outrun) => {}
             Err(error) if may_pass(&error) => {
                 let now = Some(names(
                     store.as_ref(),
@@ -308,10 +309,14 @@ impl Archive {
         if anchor.is_none_or(|anchor| anchor.pin != now.pin) {
             self.memory.keep_former_pins(&self.keys.former_pins())?;
         }
-        if anchor != Some(&now) {
-            self.memory.remember_found(&now, object)?;
+        if anchor == Some(&now) || self.memory.remember_found(anchor, &now, object)? {
+            return Ok(());
         }
-        Ok(())
+        // Another command of this machine was faster. If it saw the same, all is well; if not, what was found here may be old.
+        match self.memory.anchor()? {
+            Some(known) if known == now => Ok(()),
+            _ => Err(Error::Outrun),
+        }
     }
 
     fn compare(&self, anchor: &Anchor, allow_rollback: bool) -> Result<()> {

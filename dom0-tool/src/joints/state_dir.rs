@@ -23,6 +23,10 @@ pub trait StateDir: Send + Sync {
     /// Keeps other writers of this archive out. Does not wait: if another holds it, the error says who.
     /// `purpose` is what those others are told (`send`).
     fn lock(&self, purpose: &str) -> Result<Box<dyn StateLock>, StateError>;
+
+    /// Waits for a short turn: what belongs together is read and changed in one, so that commands that run at once, also those that take no lock, do not
+    /// undo what the other has written.
+    fn turn(&self) -> Result<Box<dyn StateLock>, StateError>;
 }
 
 /// What went wrong, so that callers can tell the cases apart.

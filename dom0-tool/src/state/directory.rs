@@ -14,6 +14,8 @@ use crate::joints::{StateDir, StateError, StateErrorKind, StateLock};
 
 /// The file that carries the lock.
 const LOCK: &str = "lock";
+/// The file that carries the lock for a short turn; no name of the scheme begins so.
+const TURN: &str = ".turn";
 /// How the names of files begin that are not complete yet; no name of the scheme begins so.
 const UNFINISHED: &str = ".new-";
 
@@ -101,10 +103,12 @@ impl Directory {
             .collect()
     }
 
-    /// Removes what interrupted replacements left. Only the holder of the lock may do so.
+    /// Removes what interrupted replacements left. Only the holder of the lock may do so; those who read replace files, too, so what belongs to a process that
+    /// lives stays.
     fn clean(&self) -> Result<(), StateError> {
         for name in self.names()? {
-            if name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+            let unfinished = name.to_str().and_then(|name| name.strip_prefix(UNFINISHED));
+            if unfinished.is_some_and(|rest| !is_alive(rest)) {
                 remove_file(&self.path.join(name))?;
             }
         }
@@ -179,6 +183,23 @@ impl StateDir for Directory {
         self.clean()?;
         Ok(Box::new(lock))
     }
+
+    fn turn(&self) -> Result<Box<dyn StateLock>, StateError> {
+        Ok(Box::new(lock::wait(&self.path.join(TURN))?))
+    }
+}
+
+/// Whether the process that an unfinished file belongs to lives: it is the last number but one in the name.
+fn is_alive(unfinished: &str) -> bool {
+    let process = unfinished.rsplit('-').nth(1);
+    let process = process.and_then(|number| number.parse().ok());
+    let process = process.and_then(rustix::process::Pid::from_raw);
+    process.is_some_and(|process| {
+        !matches!(
+            rustix::process::test_kill_process(process),
+            Err(rustix::io::Errno::SRCH)
+        )
+    })
 }
 
 /// `[a-z0-9][a-z0-9._-]{0,63}`, and not the lock's.
@@ -307,13 +328,41 @@ mod tests {
     }
 
     #[test]
+    fn turns_come_one_after_another_and_have_nothing_to_do_with_the_lock() {
+        let (_dir, state) = fresh();
+        let _lock = state.lock("send").unwrap();
+        let count = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let _turn = state.turn().unwrap();
+                        let seen = count.load(Ordering::Relaxed);
+                        std::thread::yield_now();
+                        count.store(seen + 1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(count.load(Ordering::Relaxed), 8 * 50);
+        assert!(state.list().unwrap().is_empty());
+    }
+
+    #[test]
     fn leftovers_of_a_crash_are_not_listed_and_go_with_the_next_lock() {
         let (_dir, state) = fresh();
-        let leftover = state.path.join(".new-anchor-1-0");
-        fs::write(&leftover, b"half").unwrap();
+        // No process has such a number; the other one is being written just now.
+        let leftover = state.path.join(format!(".new-anchor-{}-0", i32::MAX));
+        let written = state
+            .path
+            .join(format!(".new-a-b-{}-7", std::process::id()));
+        for file in [&leftover, &written] {
+            fs::write(file, b"half").unwrap();
+        }
         assert!(state.list().unwrap().is_empty());
         drop(state.lock("send").unwrap());
         assert!(!leftover.exists());
+        assert!(written.exists());
     }
 
     #[test]

@@ -22,15 +22,7 @@ impl StateLock for FileLock {}
 /// Takes the lock, or says who has it. The file stays for ever; only the flock on it counts.
 pub fn take(path: &Path, purpose: &str) -> Result<FileLock, StateError> {
     let place = path.display().to_string();
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
-        .map_err(|error| io_error(&place, &error))?;
+    let mut file = open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -46,6 +38,30 @@ pub fn take(path: &Path, purpose: &str) -> Result<FileLock, StateError> {
         .and_then(|()| file.write_all(note.as_bytes()));
     drop(noted);
     Ok(FileLock { _file: file })
+}
+
+/// Takes the lock as soon as it is free. For moments only: nobody is told who has it.
+pub fn wait(path: &Path) -> Result<FileLock, StateError> {
+    let file = open(path)?;
+    loop {
+        match flock(&file, FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(FileLock { _file: file }),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(io_error(path.display().to_string(), &error.into())),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, StateError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .map_err(|error| io_error(path.display().to_string(), &error))
 }
 
 fn holder(file: &File) -> String {

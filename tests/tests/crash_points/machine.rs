@@ -141,6 +141,10 @@ impl StateDir for Folder {
     fn lock(&self, purpose: &str) -> Result<Box<dyn StateLock>, StateError> {
         self.memory.lock(purpose)
     }
+
+    fn turn(&self) -> Result<Box<dyn StateLock>, StateError> {
+        self.memory.turn()
+    }
 }
 
 pub fn clock(minutes: u32) -> SimulatedClock {

@@ -95,4 +95,8 @@ impl StateDir for Borrowed {
     fn lock(&self, purpose: &str) -> Result<Box<dyn StateLock>, StateError> {
         self.real.lock(purpose)
     }
+
+    fn turn(&self) -> Result<Box<dyn StateLock>, StateError> {
+        self.real.turn()
+    }
 }
