@@ -44,6 +44,9 @@ pub fn run(world: &World<'_>, beside: &[World<'_>], wanted: &ArchCheck) -> Resul
             "another writer has changed the archive meanwhile, and what seems lost may have been given away; run the same command again",
         );
     }
+    if !archive.unreadable_heads()?.is_empty() {
+        return Ok(exit(&report).and(Exit::Integrity));
+    }
     Ok(exit(&report))
 }
 

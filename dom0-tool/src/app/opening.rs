@@ -4,6 +4,7 @@ use nacre_core::head::Witness;
 use nacre_core::header::{Candidates, Credential, HeaderError, UnlockError, Unlocked};
 use nacre_core::ids::ArchiveId;
 use nacre_core::keys::{RecoveryCodeError, Secret};
+use nacre_core::object_name::ObjectName;
 use zeroize::Zeroizing;
 
 use super::hazards;
@@ -52,7 +53,17 @@ pub fn open_archive(world: &World<'_>) -> Result<Archive> {
     let (mut archive, pin) = open_with(world, &|id| world.memory_of(id))?;
     write_pin(world, &archive, pin)?;
     hear_witnesses(world, &mut archive)?;
+    if let Some(head) = archive.unreadable_heads()?.last() {
+        world.monitor().warning(&format!(
+            "{}: what is shown is the one before it",
+            unreadable(*head)
+        ));
+    }
     Ok(archive)
+}
+
+fn unreadable(head: ObjectName) -> String {
+    format!("the newest state of the archive cannot be read ({head})")
 }
 
 /// Opens the archive at the target with a memory that the caller chooses; the target's pin as it was comes second.
@@ -120,6 +131,16 @@ fn writable(world: &World<'_>, archive: Archive) -> Result<Archive> {
             "a newer nacre has written to this archive what this one would destroy",
             "Update nacre; reading still works.",
         ));
+    }
+    if !world.common.allow_rollback
+        && let Some(head) = archive.unreadable_heads()?.last()
+        && !archive.store().hazards().unsynced
+    {
+        return Err(Error::Stale {
+            sentence: unreadable(*head),
+            remedy: "If another machine wrote it, `nacre arch-check --repair` there puts it right; if nobody can, go on from the one before it with `--force-allow-rollback`."
+                .to_owned(),
+        });
     }
     if !world.common.dry_run {
         archive.confirm()?;

@@ -11,6 +11,7 @@ use nacre_core::pack::{PackRecord, PackState};
 use nacre_core::place::TreeKind;
 use nacre_core::tree::RecordTree;
 
+use super::init::headless;
 use super::memory::Memory;
 use super::nodes::Nodes;
 use super::open::{no_archive, stale_header};
@@ -112,7 +113,11 @@ impl Heads<'_> {
                 Err(error) => return Err(error),
             }
         }
-        Err(last.unwrap_or_else(|| no_archive(known.is_some())))
+        Err(match last {
+            Some(error) => error,
+            None if known.is_some() => no_archive(true),
+            None => headless(self.store)?,
+        })
     }
 
     /// What is damaged stays so: by one bad answer alone no older head may come to be taken for the newest, for whoever writes behind that one drops

@@ -1,7 +1,7 @@
 //! Making an archive: header twice, barrier, the first head, barrier.
 //!
-//! A crash before the head leaves a header without head: `arch-init` may be run again there, which finds the names taken and says so, and the
-//! user removes the folder. Nothing is lost, since nothing was there.
+//! A crash before the head leaves a header without head: whoever comes next says so, and the user removes the folder. Nothing is lost, since nothing was
+//! there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use nacre_core::object_name::{Copy, ObjectClass, ObjectName};
 
 use super::memory::Memory;
 use super::nodes::Nodes;
-use super::open::MemoryOf;
+use super::open::{BEGUN, MemoryOf, names, no_archive};
 use super::{Archive, EntropySource, Error, Result};
 use crate::joints::{Clock, PutOutcome, Store};
 
@@ -102,14 +102,41 @@ pub fn init(store: Arc<dyn Store>, options: InitOptions<'_>, clock: &dyn Clock) 
 
 /// An archive is made only where there is none.
 fn refuse_if_used(store: &dyn Store) -> Result<()> {
-    let mut used = false;
-    for class in [ObjectClass::Header, ObjectClass::Head, ObjectClass::Pack] {
-        store.list(class, &mut |_, _| used = true)?;
+    let classes = [ObjectClass::Header, ObjectClass::Head, ObjectClass::Pack];
+    let shown = names(store, &classes)?;
+    if shown.is_empty() {
+        return Ok(());
     }
-    if used {
-        return Err(already_there());
-    }
-    Ok(())
+    Err(if is_begun_only(&shown) {
+        cut_short()
+    } else {
+        already_there()
+    })
+}
+
+/// Whether there are headers alone: what `arch-init` leaves that is cut short before its head.
+fn is_begun_only(shown: &BTreeSet<ObjectName>) -> bool {
+    shown
+        .iter()
+        .all(|name| matches!(name, ObjectName::Header(..)))
+}
+
+/// There are headers and no head.
+pub(super) fn headless(store: &dyn Store) -> Result<Error> {
+    let packs = names(store, &[ObjectClass::Pack])?;
+    Ok(if packs.is_empty() {
+        cut_short()
+    } else {
+        no_archive(false)
+    })
+}
+
+/// Whoever makes the archive just now is soon done with it; nobody else can use what is there.
+fn cut_short() -> Error {
+    Error::refused(
+        BEGUN,
+        "Remove the folder `header` there, and run `nacre arch-init` again.",
+    )
 }
 
 fn put_first(store: &dyn Store, name: ObjectName, object: &[u8]) -> Result<()> {

@@ -77,7 +77,7 @@ pub fn open(store: Arc<dyn Store>, mut options: OpenOptions<'_>) -> Result<Archi
 /// Whether something is wrong with the store that a change under way would explain.
 fn may_pass(error: &Error) -> bool {
     matches!(error, Error::Stale { .. } | Error::Foreign { .. })
-        || matches!(error, Error::Refused { sentence, .. } if sentence == NO_ARCHIVE)
+        || matches!(error, Error::Refused { sentence, .. } if [NO_ARCHIVE, BEGUN].contains(&sentence.as_str()))
         || error.severity() == Severity::Integrity
 }
 
@@ -484,6 +484,8 @@ pub fn header_error(error: HeaderError) -> Error {
 }
 
 const NO_ARCHIVE: &str = "there is no archive at this target";
+pub(super) const BEGUN: &str =
+    "an `nacre arch-init` was cut short at this target: there is a header and nothing else";
 
 pub(super) fn no_archive(known: bool) -> Error {
     if known {

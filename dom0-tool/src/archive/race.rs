@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use nacre_core::error::FormatError;
 use nacre_core::head::{Head, HeadKeys, MAX_HEAD};
 use nacre_core::ids::{Epoch, HeadHash};
-use nacre_core::object_name::ObjectName;
+use nacre_core::object_name::{ObjectClass, ObjectName};
 
 use super::heads::shown_epochs;
 use super::nodes::Nodes;
@@ -105,6 +105,22 @@ impl Archive {
             }
         }
         Ok(None)
+    }
+
+    /// Newer heads than the one that was opened, which the store has but which cannot be read. A store that syncs what it is given has none by a power cut, but
+    /// for empty ones on FAT, which do not count: there is a newer state, and what this one calls left over may be part of it.
+    pub fn unreadable_heads(&self) -> Result<Vec<ObjectName>> {
+        let mut heads = Vec::new();
+        if !self.unreadable.is_empty() {
+            self.store.list(ObjectClass::Head, &mut |name, size| {
+                if size > 0
+                    && matches!(name, ObjectName::Head(epoch) if self.unreadable.contains(&epoch))
+                {
+                    heads.push(name);
+                }
+            })?;
+        }
+        Ok(heads)
     }
 
     /// Whether a head whose fate was not known is this one, or an earlier one of the archive. What cannot be read does not show it.
