@@ -98,9 +98,8 @@ impl Thin {
         let result = DeviceReader::open(&Path::new("/dev/mapper").join(node))
             .and_then(Metadata::open)
             .and_then(|metadata| read(&metadata));
-        let released = reserved.release();
-        let result = result?;
-        released.map(|()| result)
+        // If it was not ours to the end, its blocks may have come to hold something else: neither what was read nor an error of it counts.
+        reserved.release().and(result)
     }
 
     fn remember(&self, text: &str) -> Result<(), SourceError> {
@@ -126,6 +125,8 @@ struct Reserved<'a> {
     device: String,
     lock: RunFile,
     open: bool,
+    /// The block that it begins with.
+    held_root: Option<u64>,
 }
 
 impl<'a> Reserved<'a> {
@@ -145,6 +146,7 @@ impl<'a> Reserved<'a> {
             device,
             lock,
             open: false,
+            held_root: None,
         };
         let message = ["message", &reserved.device, "0", "reserve_metadata_snap"];
         if let Err(error) = dmsetup(&place, &message) {
@@ -155,6 +157,7 @@ impl<'a> Reserved<'a> {
         }
         reserved.open = true;
         let (_, status) = thin.status()?;
+        reserved.held_root = status.held_root;
         let mark = mark(&reserved.device, status.held_root.unwrap_or_default());
         thin.remember(&mark)?;
         reserved.lock.write(&mark)?;
@@ -170,6 +173,14 @@ impl<'a> Reserved<'a> {
             return Ok(());
         }
         self.open = false;
+        let now = self.thin.status().map(|(_, status)| status.held_root);
+        if self.held_root.is_some() && now.is_ok_and(|now| now != self.held_root) {
+            self.lock.write("")?;
+            self.thin.forget()?;
+            let detail = "another program released the pool's metadata snapshot while it was being read; run this again";
+            let place = self.thin.place();
+            return Err(SourceError::new(SourceErrorKind::Io, place, detail));
+        }
         release(self.thin, &self.device, &self.lock)
     }
 }
