@@ -115,3 +115,31 @@ fn a_full_disk_at_restore_is_said_and_leaves_nothing_behind() {
     assert_says(&desk.run(&["receive", "vol", &to]), 1, &["space"]);
     assert!(objects(&mounted.path()).is_empty());
 }
+
+#[test]
+fn a_volume_above_the_largest_size_is_refused_and_the_other_is_sent() {
+    let (desk, _) = desk_with_session();
+    let Ok(mounted) = Mounted::new(FileSystem::Tmpfs, 1) else {
+        skip!(
+            "a_volume_above_the_largest_size_is_refused_and_the_other_is_sent",
+            "a tmpfs cannot be mounted (root is needed)"
+        );
+    };
+    // Few file systems have files of this size.
+    let image = mounted.path().join("huge.img");
+    let huge = fs::File::create(&image).unwrap();
+    huge.set_len((1 << 50) + 1).unwrap();
+    let import = format!("--import-other-from=huge:|:{}", image.display());
+    make_image(&desk, "other.img", 2);
+    let ended = desk.run(&["send", &import, &desk.import("other", "other.img")]);
+    assert_says(&ended, 3, &["huge", "larger than 1 PiB"]);
+    let ended = desk.run(&["send", &import]);
+    assert_says(&ended, 1, &["huge", "larger than 1 PiB"]);
+    desk.done(&["verify", "--all"]);
+    desk.done(&["list", "other"]);
+    assert!(desk.done(&["list", "huge"]).contains("no such session"));
+    // One byte less is allowed, and its hole costs nothing.
+    huge.set_len(1 << 50).unwrap();
+    desk.done(&["send", &import]);
+    desk.done(&["verify", "huge"]);
+}
