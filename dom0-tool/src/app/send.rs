@@ -39,6 +39,9 @@ pub fn run(world: &World<'_>, wanted: &Send, taken: &mut Taken) -> Result<Exit> 
 /// earlier targets of the run got.
 fn attempt(world: &World<'_>, wanted: &Send, taken: &mut Taken) -> Result<Exit> {
     let tags = tags(world, &wanted.tags)?;
+    for sentence in &wanted.left_out {
+        world.monitor().warning(sentence);
+    }
     let (mut archive, lock) = open_to_write(world, "send")?;
     let storages = storages::open(world, archive.id(), &wanted.local)?;
     let mut plan = Plan::make(&archive, &storages, wanted)?;

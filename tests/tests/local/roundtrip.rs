@@ -138,6 +138,20 @@ fn names_may_differ_and_what_is_missing_is_named() {
         assert!(ended.err.contains("Volume renamed is not in"), "{ended:?}");
         bench.done(&["send", "--all", "--volex=renamed"]);
         assert_eq!(bench.run(&["send", "typo"]).code, 1);
+
+        // An import beside the file: what of the two is left out is said.
+        let text = format!("{{{pool:?}: [[\"other.img\", \"renamed\"]]}}");
+        fs::write(&list, text).unwrap();
+        let import = format!("--import-other-from=imported:|:{}", list.display());
+        let ended = bench.desk.run(&["send", &from, &import, "renamed"]);
+        let word = "Volume imported is not sent";
+        assert!(ended.code == 0 && ended.err.contains(word), "{ended:?}");
+        let ended = bench.desk.run(&["send", &from, &import]);
+        let word = "volumes.json lists is not sent";
+        assert!(ended.code == 0 && ended.err.contains(word), "{ended:?}");
+        assert_eq!(bench.sessions("imported").len(), 1);
+        let ended = bench.desk.run(&["send", &from, &import, "--all"]);
+        assert!(!ended.err.contains("is not sent"), "{ended:?}");
     });
 }
 

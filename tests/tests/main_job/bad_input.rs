@@ -110,3 +110,20 @@ fn a_passphrase_opens_its_archive_and_a_wrong_one_is_said() {
         &["passphrase"],
     );
 }
+
+#[test]
+fn an_import_that_is_not_among_the_names_is_left_out_with_a_word() {
+    let (desk, _) = desk_with_session();
+    super::make_image(&desk, "other.img", 2);
+    let imports = [("vol", "vol.img"), ("other", "other.img")];
+    let [vol, other] = imports.map(|(volume, image)| desk.import(volume, image));
+    let ended = desk.run(&["send", "vol", &vol, &other]);
+    assert_says(&ended, 0, &["Volume other is not sent"]);
+    assert_says(&desk.run(&["list", "other"]), 1, &["other"]);
+    // Who leaves it out on purpose knows.
+    let ended = desk.run(&["send", "vol", &vol, &other, "--volex=other"]);
+    assert!(!ended.err.contains("is not sent"), "{ended:?}");
+    let ended = desk.run(&["send", &vol, &other]);
+    assert!(!ended.err.contains("is not sent"), "{ended:?}");
+    desk.done(&["list", "other"]);
+}

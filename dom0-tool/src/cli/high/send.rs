@@ -18,10 +18,12 @@ pub fn send(low: low::Send) -> Meaning {
         ..common(low.place, low.unlock)?
     };
     let local = local(low.storage)?;
+    let left_out = left_out(&low.import_other_from, &low.select, &local);
     let imports = imports(low.import_other_from, &low.select, &local)?;
     let selection = volumes(low.select, &imports, &local)?;
     let request = Send {
         imports,
+        left_out,
         local,
         selection,
         send_unchanged: low.send_unchanged,
@@ -40,6 +42,7 @@ pub fn sending(low: low::Sending, common: &Common) -> Result<Send, UsageError> {
     }
     Ok(Send {
         imports: Vec::new(),
+        left_out: Vec::new(),
         local: Local::None,
         selection: Selection {
             volumes: Vec::new(),
@@ -55,6 +58,33 @@ pub fn sending(low: low::Sending, common: &Common) -> Result<Send, UsageError> {
         apdays: low.apdays.unwrap_or_default(),
         retention: low.retention,
     })
+}
+
+/// What is said of imports that are not among the names, and of a file whose volumes are not meant because there are imports and no names. Both may
+/// stand in the ini, so that they are no mistake.
+fn left_out(imports: &[Import], select: &low::Select, local: &Local) -> Vec<String> {
+    if select.all || imports.is_empty() {
+        return Vec::new();
+    }
+    if select.volumes.is_empty() {
+        let Local::File(file) = local else {
+            return Vec::new();
+        };
+        let file = file.display();
+        return vec![format!(
+            "What {file} lists is not sent, only what --import-other-from names; --all sends both."
+        )];
+    }
+    let unnamed = imports.iter().map(|import| &import.volume);
+    let unnamed =
+        unnamed.filter(|name| !select.volumes.contains(name) && !select.volex.contains(name));
+    unnamed
+        .map(|name| {
+            format!(
+                "Volume {name} is not sent: it has --import-other-from, but only others are named."
+            )
+        })
+        .collect()
 }
 
 /// Which of the imports are meant: those named, or all. Each volume may have one only.

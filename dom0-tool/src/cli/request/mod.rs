@@ -204,6 +204,8 @@ impl Selection {
 pub struct Send {
     /// Files and devices that are read, each volume once, those of `--volex` taken out.
     pub imports: Vec<Import>,
+    /// A sentence for what was given and is left out all the same.
+    pub left_out: Vec<String>,
     /// Where the others are read from.
     pub local: Local,
     /// Which others; none with `Local::None`.
