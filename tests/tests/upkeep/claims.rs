@@ -175,6 +175,38 @@ fn what_a_cut_off_prune_has_copied_is_not_taken_for_another_pack_when_the_table_
     }
 }
 
+/// What a pack that is tried says of moved items says nothing of the other packs of its alias: these never held them.
+#[test]
+fn a_pack_that_a_cut_off_prune_left_does_not_contradict_the_one_that_took_its_alias() {
+    for round in 0..8 {
+        let mut bench = Bench::new();
+        let mut content = noise(round, 4);
+        for session in 0..4 {
+            content[..2 * CHUNK].copy_from_slice(&noise(50 + 10 * round + session, 2));
+            bench.send(&[("v", &content)]);
+        }
+        // It had put its first pack together, and was cut off before the commit.
+        let mut left = leftovers(&bench, 0..1, |cut, _| {
+            cut.compact().unwrap();
+        });
+        let largest = left.into_iter().max_by_key(|(_, bytes)| bytes.len());
+        left = largest.into_iter().collect();
+        bench.send(&[("w", &noise(90 + round, 3))]);
+        if round % 2 == 0 {
+            bench.compact().unwrap();
+            bench.try_open().unwrap().free().unwrap();
+        }
+        leave(&bench, &left);
+        lose_the_table(&bench);
+        let what = format!("round {round}");
+        let repaired = bench.repair(&[], false).unwrap();
+        assert_eq!(repaired.done.marked, 0, "{what}: {repaired:?}");
+        all_is_there(&bench, &what);
+        assert_eq!(clean(&bench), pack_names(&left), "{what}");
+        all_is_there(&bench, &what);
+    }
+}
+
 #[test]
 fn where_nothing_tells_which_pack_an_alias_means_a_repair_changes_nothing_and_says_so() {
     let mut bench = Bench::new();

@@ -41,21 +41,25 @@ pub struct Judge<'a> {
     nodes: &'a Nodes,
     found: &'a [FoundPack],
     claims: BTreeMap<Alias, Vec<Claim>>,
+    /// Aliases whose records were put together from packs.
+    shown: &'a BTreeSet<Alias>,
     /// Other aliases whose records were looked for.
     asked: BTreeSet<Alias>,
 }
 
 impl<'a> Judge<'a> {
-    /// Reads through `nodes`, which must know the packs that are tried first.
+    /// Reads through `nodes`, to which these aliases were shown.
     pub fn new(
         nodes: &'a Nodes,
         found: &'a [FoundPack],
         claims: BTreeMap<Alias, Vec<Claim>>,
+        shown: &'a BTreeSet<Alias>,
     ) -> Self {
         Self {
             nodes,
             found,
             claims,
+            shown,
             asked: BTreeSet::new(),
         }
     }
@@ -159,7 +163,8 @@ impl<'a> Judge<'a> {
     /// The pack that holds a place, if another does by now.
     fn holder(&mut self, place: Place) -> (Alias, u64) {
         let here = (place.alias, place.offset);
-        if self.claims.contains_key(&place.alias) {
+        // Where a record was put together from packs that may be the wrong ones, what lies in them contradicts no other.
+        if self.claims.contains_key(&place.alias) || self.shown.contains(&place.alias) {
             return here;
         }
         let packs = self.nodes.packs();

@@ -68,7 +68,7 @@ fn sort_out(
         let tried = try_first(claims);
         let wrong = disputed.difference(&tried).copied().collect();
         let shown = show(&nodes, found, is_lost, &wrong);
-        let mut judge = Judge::new(&nodes, found, std::mem::take(claims));
+        let mut judge = Judge::new(&nodes, found, std::mem::take(claims), &shown);
         let complete = judge.walk(archive)?;
         *claims = judge.into_claims();
         for alias in shown.iter().chain(claims.keys()) {
