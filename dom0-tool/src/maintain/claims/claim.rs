@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use nacre_core::ids::{Alias, PackName};
-use nacre_core::pack::{DirectoryEntry, FoundPack};
+use nacre_core::pack::{DirectoryEntry, DirectoryItem, FoundPack, Origin};
 
 /// A pack that claims an alias with its own directory, or of which another pack says that it had the alias.
 pub struct Claim {
@@ -53,9 +53,7 @@ fn claim(found: &[FoundPack], alias: Alias, name: PackName) -> Claim {
     };
     for pack in found {
         for item in &pack.directory.items {
-            let origin = item
-                .origin
-                .and_then(|(index, offset)| Some((pack.directory.origins.get(index)?, offset)));
+            let origin = origin(pack, item);
             if pack.name == name && pack.directory.alias == alias {
                 let at = (item.offset, item.length);
                 claim.items.insert(at, item.entry.clone());
@@ -71,6 +69,36 @@ fn claim(found: &[FoundPack], alias: Alias, name: PackName) -> Claim {
         }
     }
     claim
+}
+
+/// What an undisputed pack holds too is not needed from one that is disputed. Only of those whose records are made anew: another may be about to go.
+pub fn leave_out_held(
+    found: &[FoundPack],
+    is_lost: &dyn Fn(Alias) -> bool,
+    disputed: &BTreeSet<(Alias, PackName)>,
+    claims: &mut BTreeMap<Alias, Vec<Claim>>,
+) {
+    for pack in found {
+        let alias = pack.directory.alias;
+        if !is_lost(alias) || disputed.contains(&(alias, pack.name)) {
+            continue;
+        }
+        for item in &pack.directory.items {
+            let (from, offset) = match origin(pack, item) {
+                Some((origin, offset)) => (origin.name, offset),
+                None => (pack.name, item.offset),
+            };
+            for claim in claims.values_mut().flatten() {
+                claim.copies.remove(&(from, offset, item.length));
+            }
+        }
+    }
+}
+
+/// Where an item was first written, if it was copied.
+fn origin<'a>(pack: &'a FoundPack, item: &DirectoryItem) -> Option<(&'a Origin, u64)> {
+    let (index, offset) = item.origin?;
+    Some((pack.directory.origins.get(index)?, offset))
 }
 
 /// Takes out packs that are not the ones that their aliases mean, and what others say of such packs.

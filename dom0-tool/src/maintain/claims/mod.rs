@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nacre_core::ids::{Alias, PackName};
 use nacre_core::pack::{FoundPack, rebuild_packs};
 
-use self::claim::{Claim, claims, reject};
+use self::claim::{Claim, claims, leave_out_held, reject};
 use self::judge::Judge;
 use crate::archive::{Archive, Error, Nodes, Result};
 
@@ -41,6 +41,7 @@ pub fn settle(
         reject(&mut found, &wrong);
         return Ok(found);
     }
+    leave_out_held(&found, is_lost, &wrong, &mut claims);
     let complete = sort_out(archive, &found, is_lost, &wrong, &mut claims)?;
     for (alias, claims) in claims {
         match decide(&claims, complete) {
