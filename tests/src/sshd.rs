@@ -22,6 +22,8 @@ pub enum Offers {
     ForcedSftp,
     /// SFTP alone, by a server that does not know these requests (names of `sftp-server -Q requests`, with commas between).
     SftpWithout(&'static str),
+    /// SFTP alone, by a server that breaks a promise (`nacre-test-sftp` says which there are) and does not know these requests.
+    BrokenSftp(&'static str, &'static str),
 }
 
 /// All that OpenSSH's server adds to version 3 and nacre-helper makes use of.
@@ -172,6 +174,14 @@ fn write_configuration(folder: &Path, port: u16, offers: Offers) -> std::io::Res
         Offers::ForcedSftp => "Subsystem sftp internal-sftp\nForceCommand internal-sftp\n".into(),
         Offers::SftpWithout(requests) => {
             format!("Subsystem sftp /usr/lib/openssh/sftp-server -P {requests}\n")
+        }
+        Offers::BrokenSftp(how, requests) => {
+            let server = helper_program().with_file_name("nacre-test-sftp");
+            let without = if requests.is_empty() { "" } else { "-P " };
+            format!(
+                "Subsystem sftp {} {how} {without}{requests}\n",
+                server.display()
+            )
         }
         _ => "Subsystem sftp /usr/lib/openssh/sftp-server\n".into(),
     };

@@ -259,3 +259,39 @@ fn what_was_acknowledged_survives_a_host_that_is_switched_off() {
         }
     }
 }
+
+#[test]
+fn a_file_that_the_server_has_kept_in_part_is_never_acknowledged() {
+    for (how, without) in [
+        ("quota-told", "statvfs"),
+        ("quota-told", "fsync"),
+        ("quota-told", "hardlink"),
+        ("quota-untold", "fsync"),
+        ("quota-untold", "fsync,hardlink"),
+    ] {
+        let host = match Host::with(Offers::BrokenSftp(how, without)) {
+            Ok(host) => host,
+            Err(why) => skip!(
+                "a_file_that_the_server_has_kept_in_part_is_never_acknowledged",
+                "{why}"
+            ),
+        };
+        let client = host.reach(&host.archive(), true).unwrap();
+        let put = client.put_whole(pack(1, 1), &content(1, 1 << 20));
+        let error = put.expect_err(how);
+        assert_eq!(error.kind, StoreErrorKind::Io, "{how} {without}: {error}");
+        let said = match how {
+            "quota-told" => "quota exceeded",
+            _ => "bytes",
+        };
+        assert!(error.detail.contains(said), "{how} {without}: {error}");
+        assert_eq!(client.stat(pack(1, 1)).unwrap(), None, "{how} {without}");
+        // The connection lives on, and what fits still fits.
+        client.put_whole(pack(1, 2), b"small").unwrap();
+        client.barrier().unwrap();
+        client.close(Duration::from_secs(10)).unwrap();
+        let folder = host.0.folder().join("archive/pack/01");
+        let left = fs::read_dir(folder).unwrap().count();
+        assert_eq!(left, 1, "{how} {without}: no leftover");
+    }
+}

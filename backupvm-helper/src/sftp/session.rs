@@ -181,7 +181,11 @@ impl<'a> Ticket<'a> {
     pub(super) fn handle(self, doing: &str) -> Result<Handle<'a>, Failure> {
         let session = self.session;
         match self.wait()? {
-            Answer::Handle(bytes) => Ok(Handle { session, bytes }),
+            Answer::Handle(bytes) => Ok(Handle {
+                session,
+                bytes,
+                closed: false,
+            }),
             other => Err(refusal(doing, &other)),
         }
     }
@@ -210,19 +214,28 @@ impl Drop for Ticket<'_> {
 pub(super) struct Handle<'a> {
     session: &'a Session,
     bytes: Vec<u8>,
+    closed: bool,
 }
 
 impl Handle<'_> {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    /// Closes it, and waits until the server has said that this went well.
+    pub(super) fn close(mut self) -> Result<(), Failure> {
+        self.closed = true;
+        let fill = |packet: Packet| packet.string(&self.bytes);
+        self.session.send(Ask::Close, fill)?.done("close")
+    }
 }
 
 impl Drop for Handle<'_> {
     fn drop(&mut self) {
-        let _ = self
-            .session
-            .send(Ask::Close, |packet| packet.string(&self.bytes));
+        if !self.closed {
+            let fill = |packet: Packet| packet.string(&self.bytes);
+            let _ = self.session.send(Ask::Close, fill);
+        }
     }
 }
 

@@ -141,6 +141,26 @@ impl<'a> SftpUpload<'a> {
             }
         }
         Ok(())
+    /// Closes the file. Some servers say only now that they could not keep all of it (one before NFS, with a quota); one that cannot
+    /// be made to force it to the disk may not even do that.
+    fn close(&mut self) -> Result<(), Failure> {
+        if let Some(handle) = self.handle.take() {
+            handle.close()?;
+        }
+        if self.sftp.extensions.fsync {
+            return Ok(());
+        }
+        let stat = self.sftp.attributes(Ask::Lstat, &self.temporary)?;
+        match stat.and_then(|stat| stat.size) {
+            Some(size) if size == self.length => Ok(()),
+            size => {
+                let (size, length) = (size.unwrap_or(0), self.length);
+                let text = format!("the server has kept {size} of {length} bytes");
+                Err(Failure::new(ErrorCode::Io, text))
+            }
+        }
+    }
+
     }
 
     /// Appends a range of another object inside the server (copy-data).
@@ -219,7 +239,8 @@ impl Upload for SftpUpload<'_> {
             let synced = self.sftp.fsync(handle);
             synced.map_err(|failure| self.sftp.explain(failure))?;
         }
-        self.handle = None;
+        let closed = self.close();
+        closed.map_err(|failure| self.sftp.explain(failure))?;
         let path = self.sftp.folders.path(&self.name);
         self.published = self.sftp.publish(&self.temporary, &path)?;
         // Also when it was there before: whoever made it may have died before its barrier.
