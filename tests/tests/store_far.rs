@@ -295,3 +295,16 @@ fn a_file_that_the_server_has_kept_in_part_is_never_acknowledged() {
         assert_eq!(left, 1, "{how} {without}: no leftover");
     }
 }
+
+#[test]
+fn an_archive_can_be_made_where_folders_cannot_be_forced_to_the_disk() {
+    let test = "an_archive_can_be_made_where_folders_cannot_be_forced_to_the_disk";
+    let host = match Host::with(Offers::BrokenSftp("no-folders", "")) {
+        Ok(host) => host,
+        Err(why) => skip!(test, "{why}"),
+    };
+    let client = host.reach(&host.archive(), true).unwrap();
+    assert!(client.hazards().unsynced, "which is told");
+    client.put_whole(pack(1, 1), b"x").unwrap();
+    client.barrier().unwrap();
+}

@@ -85,7 +85,7 @@ impl Sftp {
             for class in Class::ALL {
                 self.need_folder(class.folder())?;
             }
-            return self.sync_folders();
+            return Ok(());
         }
         match self.attributes(Ask::Stat, &self.folders.path("header"))? {
             Some(stat) if stat.is_type(FOLDER) => Ok(()),

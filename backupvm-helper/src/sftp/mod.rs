@@ -98,6 +98,9 @@ impl Sftp {
         sftp.ask_limits()?;
         sftp.open_folders(create)?;
         sftp.try_out();
+        if create {
+            sftp.sync_folders()?;
+        }
         Ok((sftp, landlock))
     }
 
