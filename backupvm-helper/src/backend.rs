@@ -6,6 +6,12 @@ use nacre_wire::{Class, Facts, ListEntry, Name, Range};
 
 use crate::failure::Failure;
 
+/// How the names of temporary files begin that no lock tells to be a living writer's: SFTP has none.
+pub(crate) const UNLOCKED: &str = ".sftp-put-";
+/// Age in seconds, by the clock of where they lie, from which such a file counts as a dead writer's. No put takes two days; and if one did, it would
+/// fail and be tried again.
+pub(crate) const DEAD: u32 = 2 * 24 * 3600;
+
 /// A piece of a read, at most `nacre_wire::limits::MAX_DATA` bytes long.
 pub enum Piece<'a> {
     /// The bytes themselves.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use nacre_wire::{Name, Range, Reply};
+use nacre_wire::{ErrorCode, Name, Range, Reply};
 
 use crate::backend::{Backend, Upload};
 use crate::buffer::{Buffer, Pool};
@@ -105,7 +105,7 @@ pub fn run_lane<W: Write>(shared: &Shared<'_, W>, number: usize, steps: &Receive
             }
             Step::Finish(length) => {
                 let healthy = put.take().and_then(|put| Some((put.id, put.upload?)));
-                let answer = healthy.map(|(id, upload)| (id, upload.finish(length)));
+                let answer = healthy.map(|(id, upload)| (id, upload.finish(length).map_err(taken)));
                 shared.free.give(number);
                 match answer {
                     Some((id, Ok(created))) => {
@@ -129,6 +129,14 @@ pub fn run_lane<W: Write>(shared: &Shared<'_, W>, number: usize, steps: &Receive
     }
 }
 
+/// A file or folder that somebody has taken away from under a put is not an object that is missing.
+fn taken(mut failure: Failure) -> Failure {
+    if failure.code == ErrorCode::NotFound {
+        failure.code = ErrorCode::Io;
+    }
+    failure
+}
+
 fn begin<'a, W: Write>(
     shared: &Shared<'a, W>,
     id: u32,
@@ -138,7 +146,7 @@ fn begin<'a, W: Write>(
     let upload = match shared.backend.begin(name) {
         Ok(upload) => Some(upload),
         Err(failure) => {
-            shared.output.end(id, &error_reply(failure));
+            shared.output.end(id, &error_reply(taken(failure)));
             None
         }
     };

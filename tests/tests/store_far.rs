@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used)] // Failing loudly is what these are for.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
-use nacre::joints::{PutOutcome, Store, StoreError, StoreErrorKind};
+use nacre::joints::{PutOutcome, PutStream, Store, StoreError, StoreErrorKind};
 use nacre::store::{Client, Route, open};
 use nacre_core::object_name::ObjectClass;
 use nacre_tests::conformance::{Place, content, listed, pack};
@@ -249,7 +250,7 @@ fn what_was_acknowledged_survives_a_host_that_is_switched_off() {
             "{offers:?} {error}"
         );
         drop(client);
-        let archive = std::path::PathBuf::from(host.archive());
+        let archive = PathBuf::from(host.archive());
         let store = nacre_tests::open_helper(&archive, false).unwrap();
         let there = listed(store.as_ref(), ObjectClass::Pack);
         assert_eq!(there.len(), 5, "{offers:?}");
@@ -307,4 +308,74 @@ fn an_archive_can_be_made_where_folders_cannot_be_forced_to_the_disk() {
     assert!(client.hazards().unsynced, "which is told");
     client.put_whole(pack(1, 1), b"x").unwrap();
     client.barrier().unwrap();
+}
+
+/// Sends most of an object; the file that the other side has for it.
+fn half_sent<'a>(host: &Host, client: &'a Client) -> (Box<dyn PutStream + 'a>, PathBuf) {
+    let mut half = client.put_new(pack(1, 1)).unwrap();
+    // More than may be on its way: some of it has been dealt with.
+    half.write(&content(1, 3 << 20)).unwrap();
+    let folder = host.0.folder().join("archive/pack/01");
+    let file = fs::read_dir(folder).unwrap().next().unwrap().unwrap();
+    (half, file.path())
+}
+
+#[test]
+fn what_is_under_way_by_sftp_is_no_leftover_to_a_helper_of_the_host() {
+    let test = "what_is_under_way_by_sftp_is_no_leftover_to_a_helper_of_the_host";
+    let host = match Host::with(Offers::Sftp) {
+        Ok(host) => host,
+        Err(why) => skip!(test, "{why}"),
+    };
+    let client = host.reach(&host.archive(), true).unwrap();
+    let (half, file) = half_sent(&host, &client);
+    let leave = |path: &Path, days: u64| {
+        let file = fs::File::create(path).unwrap();
+        let then = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+        file.set_modified(then).unwrap();
+    };
+    let archive = PathBuf::from(host.archive());
+    let (dead, young) = (
+        file.with_file_name(".sftp-put-dead"),
+        archive.join("head/.sftp-put-young"),
+    );
+    leave(&dead, 3);
+    leave(&young, 1);
+    let local = nacre_tests::open_helper(&archive, false).unwrap();
+    for class in [ObjectClass::Head, ObjectClass::Pack] {
+        assert_eq!(listed(local.as_ref(), class), []);
+    }
+    assert!(file.exists() && young.exists() && !dead.exists());
+    leave(&dead, 3);
+    assert_eq!(listed(&client, ObjectClass::Pack), []);
+    assert!(file.exists() && !dead.exists(), "listed by SFTP");
+    leave(&archive.join(".sftp-put-dead"), 3);
+    drop(nacre_tests::open_helper(&archive, false).unwrap());
+    assert!(!archive.join(".sftp-put-dead").exists());
+    let outcome = half.finish().unwrap().wait().unwrap();
+    assert_eq!(outcome, PutOutcome::Created);
+    let bytes = local.get_whole(pack(1, 1), 4 << 20).unwrap().unwrap();
+    assert!(bytes == content(1, 3 << 20));
+}
+
+#[test]
+fn a_put_whose_file_was_taken_away_is_not_said_to_be_a_missing_object() {
+    for offers in [
+        Offers::Helper,
+        Offers::Sftp,
+        Offers::SftpWithout("hardlink,fsync"),
+    ] {
+        let host = match Host::with(offers) {
+            Ok(host) => host,
+            Err(why) => skip!(
+                "a_put_whose_file_was_taken_away_is_not_said_to_be_a_missing_object",
+                "{why}"
+            ),
+        };
+        let client = host.reach(&host.archive(), true).unwrap();
+        let (half, file) = half_sent(&host, &client);
+        fs::remove_file(file).unwrap();
+        let error = half.finish().unwrap().wait().unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Io, "{offers:?}: {error}");
+    }
 }

@@ -3,15 +3,14 @@
 use nacre_wire::{Class, Name};
 
 use super::packet::Entry;
-use super::upload::TEMPORARY;
 use super::{Answer, Ask, Handle, Packet, REGULAR, Sftp, refusal, status};
+use crate::backend::{DEAD, UNLOCKED};
 use crate::failure::Failure;
 
 /// Folders that are read at once.
 const AT_ONCE: usize = 16;
-/// Age in seconds, by the server's clock, from which a temporary file counts as a dead writer's. No put takes two days; and
-/// if one did, it would fail and be tried again.
-const DEAD: u32 = 2 * 24 * 3600;
+/// How the names begin of what a helper of the host leaves: over SFTP nobody can see whether that lives.
+const LOCKED: &str = ".put-";
 
 /// Called with a name and a size; `false` means that nobody wants the rest.
 type Each<'a> = &'a mut dyn FnMut(Name, u64) -> bool;
@@ -76,7 +75,8 @@ fn list_some(sftp: &Sftp, folders: &[String], each: Each<'_>) -> Result<bool, Fa
 /// Tells of an object, removes a leftover, passes over everything else.
 fn take(sftp: &Sftp, folder: &str, entry: Entry, each: Each<'_>) -> Result<bool, Failure> {
     let path = [folder.as_bytes(), b"/", &entry.name].concat();
-    if entry.name.starts_with(TEMPORARY.as_bytes()) && !entry.name.contains(&b'/') {
+    let begins = |with: &str| entry.name.starts_with(with.as_bytes());
+    if (begins(UNLOCKED) || begins(LOCKED)) && !entry.name.contains(&b'/') {
         let times = sftp.now.zip(entry.attributes.modified);
         if times.is_some_and(|(now, then)| now.saturating_sub(then) > DEAD) {
             let whole = [&sftp.folders.path("")[..], b"/", &path].concat();

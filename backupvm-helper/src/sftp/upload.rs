@@ -9,12 +9,10 @@ use rustix::rand::GetRandomFlags;
 use super::folders::folder_of;
 use super::session::Ticket;
 use super::{Ask, CREATE_NEW, Handle, Packet, Sftp, refusal, status};
-use crate::backend::{Piece, Upload};
+use crate::backend::{Piece, UNLOCKED, Upload};
 use crate::failure::{Failure, While};
 use crate::sftp::Answer;
 
-/// How the names of temporary files begin.
-pub(super) const TEMPORARY: &str = ".put-";
 /// Writes that may be on their way to the server without an answer. Their bytes are not kept here.
 const UNANSWERED: usize = 64;
 /// Less free space than this is taken for the reason of a write that failed: version 3 has no code for a full disk.
@@ -39,7 +37,7 @@ impl Sftp {
         let mut random = [0_u8; 16];
         rustix::rand::getrandom(&mut random[..], GetRandomFlags::empty())
             .doing("get random bytes")?;
-        let file = format!("{TEMPORARY}{:032x}", u128::from_le_bytes(random));
+        let file = format!("{UNLOCKED}{:032x}", u128::from_le_bytes(random));
         let path = [&self.folders.path(folder)[..], b"/", file.as_bytes()].concat();
         // Only permissions: 0600.
         let fill = |packet: Packet| packet.string(&path).u32(CREATE_NEW).u32(4).u32(0o600);
@@ -141,6 +139,8 @@ impl<'a> SftpUpload<'a> {
             }
         }
         Ok(())
+    }
+
     /// Closes the file. Some servers say only now that they could not keep all of it (one before NFS, with a quota); one that cannot
     /// be made to force it to the disk may not even do that.
     fn close(&mut self) -> Result<(), Failure> {
@@ -159,8 +159,6 @@ impl<'a> SftpUpload<'a> {
                 Err(Failure::new(ErrorCode::Io, text))
             }
         }
-    }
-
     }
 
     /// Appends a range of another object inside the server (copy-data).

@@ -112,7 +112,10 @@ fn volumes(desk: &Desk, random: &mut Random) -> (BTreeMap<String, Vec<u8>>, Vec<
 fn packs(folder: &std::path::Path) -> BTreeMap<std::path::PathBuf, u64> {
     sizes(&folder.join("pack"))
         .into_iter()
-        .filter(|(path, _)| !path.to_string_lossy().contains("/.put"))
+        .filter(|(path, _)| {
+            let path = path.to_string_lossy();
+            !path.contains("/.put-") && !path.contains("/.sftp-put-")
+        })
         .collect()
 }
 
