@@ -1,6 +1,8 @@
 //! The real helper on the file systems that backup disks have.
 #![allow(clippy::unwrap_used)] // Failing loudly is what these are for.
 
+use std::io::Write;
+
 use nacre::joints::{PutOutcome, Store, StoreErrorKind};
 use nacre_core::ids::Epoch;
 use nacre_core::object_name::{ObjectClass, ObjectName};
@@ -103,6 +105,41 @@ fn punching_is_offered_only_where_it_frees_space() {
         store.punch(pack(1, 1), &holes).unwrap();
         let gained = store.free_space().unwrap().saturating_sub(before);
         assert!(gained > 15 << 20, "{kind:?} gained {gained}");
+    }
+}
+
+#[test]
+fn punching_is_tried_out_with_the_room_that_there_is() {
+    let test = "punching_is_tried_out_with_the_room_that_there_is";
+    for (kind, frees) in [(FileSystem::Ext4, true), (FileSystem::ExfatFuse, false)] {
+        let Some(disk) = mounted(test, kind, 16) else {
+            continue;
+        };
+        let store = open_helper(&disk.path().join("archive"), true).unwrap();
+        let room = store.free_space().unwrap();
+        assert!(room < 16 << 20, "{kind:?}");
+        let filler = disk.path().join("filler");
+        // All that there is, root's reserve, too.
+        let mut file = std::fs::File::create(&filler).unwrap();
+        for piece in [vec![1; 1 << 20], vec![1; 1 << 12]] {
+            while file
+                .write_all(&piece)
+                .and_then(|()| file.sync_all())
+                .is_ok()
+            {}
+        }
+        let said = store.capabilities();
+        if frees {
+            assert!(
+                said.untried && !said.punch,
+                "{kind:?}: {said:?} {:?}",
+                store.free_space()
+            );
+        }
+        // What was not known before is, on the same connection, once there is some room.
+        file.set_len(room - (5 << 20)).unwrap();
+        let said = store.capabilities();
+        assert_eq!((said.punch, said.untried), (frees, false), "{kind:?}");
     }
 }
 

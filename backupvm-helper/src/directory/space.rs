@@ -36,9 +36,11 @@ pub(super) fn punch(file: &OwnedFd, ranges: &[Range]) -> Result<(), Failure> {
 }
 
 /// Bytes that the probe writes, and how it punches them: every other piece, each as large as a chunk, for that is what
-/// pruning asks for. A quarter of a pack is enough to stand out from what other writers do meanwhile.
-const PROBE_LEN: usize = 16 << 20;
-const PROBE_PIECE: usize = 128 << 10;
+/// pruning asks for. A quarter of a pack is enough to stand out from what other writers do meanwhile. On a disk that is nearly
+/// full, which is where space is wanted most, half of what is left must do.
+const PROBE_LEN: u64 = 16 << 20;
+const LEAST_PROBE_LEN: u64 = 1 << 20;
+const PROBE_PIECE: u64 = 128 << 10;
 
 /// Writes a file as a pack is written, punches half of it, and sees whether free space grew by at least half of that.
 /// `st_blocks` is no proof: Btrfs lowers it and frees nothing.
@@ -52,23 +54,30 @@ pub(super) fn probe_punch(root: BorrowedFd<'_>) -> Result<bool, Failure> {
 fn probe_file(root: BorrowedFd<'_>, file: &OwnedFd) -> Result<bool, Failure> {
     let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     // An empty file tells those that cannot at all, at no cost.
-    if rustix::fs::fallocate(file, mode, 0, PROBE_PIECE as u64).is_err() {
+    if rustix::fs::fallocate(file, mode, 0, PROBE_PIECE).is_err() {
         return Ok(false);
     }
-    let piece = vec![0x5a; PROBE_PIECE];
-    for _ in 0..PROBE_LEN / PROBE_PIECE {
-        write_all(file, &piece)?;
+    let pairs = (free(root)? / 2).clamp(LEAST_PROBE_LEN, PROBE_LEN) / (2 * PROBE_PIECE);
+    let pair = vec![0x5a; 2 * PROBE_PIECE as usize];
+    for _ in 0..pairs {
+        write_all(file, &pair)?;
     }
     settle(root, file)?;
-    let before = free(root)?;
-    for offset in (0..PROBE_LEN).step_by(2 * PROBE_PIECE) {
-        let punched = rustix::fs::fallocate(file, mode, offset as u64, PROBE_PIECE as u64);
-        if punched.is_err() {
+    let before = all_free(root)?;
+    for pair in 0..pairs {
+        let offset = pair * 2 * PROBE_PIECE;
+        if rustix::fs::fallocate(file, mode, offset, PROBE_PIECE).is_err() {
             return Ok(false);
         }
     }
     settle(root, file)?;
-    Ok(free(root)?.saturating_sub(before) >= PROBE_LEN as u64 / 4)
+    Ok(all_free(root)?.saturating_sub(before) >= pairs * PROBE_PIECE / 2)
+}
+
+/// Free bytes, those among them that only root can have: below that reserve `free` does not move.
+fn all_free(root: BorrowedFd<'_>) -> Result<u64, Failure> {
+    let stat = rustix::fs::fstatvfs(root).doing("ask for free space")?;
+    Ok(stat.f_bfree.saturating_mul(stat.f_frsize))
 }
 
 /// Free space is exact only when nothing is delayed.

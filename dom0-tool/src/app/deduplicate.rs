@@ -3,6 +3,7 @@
 use nacre_core::ids::VolumeId;
 
 use super::opening::changing;
+use super::room::tell_untried;
 use super::selection::volume;
 use super::world::World;
 use crate::archive::{Archive, Result};
@@ -67,6 +68,7 @@ fn once(
         let text = format!("the store has {} more free space", size(measured));
         world.monitor().note(&text);
     }
+    tell_untried(world, &shared.freed);
     if shared.freed.append_only {
         let text = "the store is append-only: nothing is freed there";
         world.monitor().note(text);

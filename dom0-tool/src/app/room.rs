@@ -4,7 +4,7 @@ use nacre_core::pack::MovePolicy;
 
 use super::opening::continued;
 use super::world::World;
-use crate::archive::{Archive, Compacted, Error, Result};
+use crate::archive::{Archive, Compacted, Error, Freed, Result};
 use crate::report::text;
 
 /// What came of it so far.
@@ -93,6 +93,7 @@ impl Room {
                 None => format!("{given} given back; the store does not say how much that freed"),
             });
         }
+        tell_untried(world, &sum.freed);
         if self.outrun {
             monitor.note(
                 "another writer has changed the archive meanwhile: sparse packs are put together another time",
@@ -110,5 +111,16 @@ impl Room {
                  Make some room and run `nacre prune` again.",
             );
         }
+    }
+}
+
+/// Says what waits because the store could not try something out.
+pub fn tell_untried(world: &World<'_>, freed: &Freed) {
+    if freed.untried > 0 {
+        world.monitor().warning(&format!(
+            "{} that nothing needs any more stay for now: the store could not try out whether it can free parts of its files, perhaps for want of room. \
+             Make some room there and run `nacre prune` again.",
+            text::size(freed.untried)
+        ));
     }
 }

@@ -13,7 +13,7 @@ use nacre_core::tree::RecordTree;
 
 use super::nodes::Nodes;
 use super::{Archive, Error, Result};
-use crate::joints::{ByteRange, Clock, StoreErrorKind};
+use crate::joints::{ByteRange, Capabilities, Clock, StoreErrorKind};
 
 /// What came of freeing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Freed {
     pub given_away: u64,
     /// Bytes that are dead but stay, because the store cannot punch.
     pub kept: u64,
+    /// Bytes that are dead and wait, because the store could not try out whether it can punch.
+    pub untried: u64,
     /// Whether the store is append-only: then nothing is freed, and the list waits in the head.
     pub append_only: bool,
 }
@@ -40,6 +42,8 @@ impl Freed {
         self.objects += freed.objects;
         self.given_away += freed.given_away;
         self.kept += freed.kept;
+        // Those are the same ones each time.
+        self.untried = self.untried.max(freed.untried);
         self.append_only |= freed.append_only;
     }
 }
@@ -67,7 +71,7 @@ impl Archive {
             });
         }
         let before = self.free_space()?;
-        let mut freed = self.carry_out(capabilities.punch)?;
+        let mut freed = self.carry_out(capabilities)?;
         let after = self.free_space()?;
         freed.measured = before
             .zip(after)
@@ -81,7 +85,7 @@ impl Archive {
         let left = listed.filter(|alias| !self.freed.contains(alias)).count();
         let capabilities = self.store.capabilities();
         if left > 0 && !capabilities.append_only {
-            self.carry_out(capabilities.punch)?;
+            self.carry_out(capabilities)?;
         }
         Ok(self.freed.clone())
     }
@@ -94,7 +98,7 @@ impl Archive {
         }
     }
 
-    fn carry_out(&mut self, punch: bool) -> Result<Freed> {
+    fn carry_out(&mut self, capabilities: Capabilities) -> Result<Freed> {
         let nodes = self.nodes();
         let aliases: BTreeSet<Alias> = self.head.freeing.iter().copied().collect();
         nodes.load_packs(&aliases)?;
@@ -111,12 +115,14 @@ impl Archive {
             if record.state != PackState::Live {
                 freed.given_away += record.size;
                 objects.push((alias, ObjectName::Pack(record.name)));
-            } else if !punch {
-                freed.kept += record
-                    .punchable()
-                    .map(|(start, end)| end - start)
-                    .sum::<u64>();
-                done.insert(alias);
+            } else if !capabilities.punch {
+                let dead = record.punchable().map(|(start, end)| end - start);
+                if capabilities.untried {
+                    freed.untried += dead.sum::<u64>();
+                } else {
+                    freed.kept += dead.sum::<u64>();
+                    done.insert(alias);
+                }
             } else if self.punch(&record, &mut freed)? {
                 done.insert(alias);
             }

@@ -27,6 +27,8 @@ pub enum CopyPiece {
 pub struct Capabilities {
     /// Punching gives space back (probed with a pack-sized object, not guessed).
     pub punch: bool,
+    /// Whether it does could not be tried out (the disk may be too full): `punch` is false for now, and the next call tries again.
+    pub untried: bool,
     /// `delete` and `punch` are refused.
     pub append_only: bool,
     /// Create-only-if-absent holds only as long as one helper at a time serves this archive.

@@ -156,6 +156,16 @@ impl Client {
         self.finish(patience)
     }
 
+    /// `None`: the helper could not tell.
+    fn try_to_punch(&self) -> Option<bool> {
+        let answer = match self.link.ask(None, &Request::ProbePunch, Expect::Flag) {
+            Ok(Answer::Flag(answer)) => answer,
+            Err(error) if error.kind == StoreErrorKind::Unsupported => false,
+            _ => return None,
+        };
+        Some(*self.punch.get_or_init(|| answer))
+    }
+
     fn say_goodbye(&self, deadline: Instant) -> Result<(), StoreError> {
         let connection = &self.link.connection;
         let id = connection.enter(None, Expect::Done)?;
@@ -239,13 +249,11 @@ fn connect(
 impl Store for Client {
     fn capabilities(&self) -> Capabilities {
         let facts = self.hello.facts;
-        // Trying out takes the helper a moment, so it is done when somebody first asks, once.
-        let punch = *self.punch.get_or_init(|| {
-            let answer = self.link.ask(None, &Request::ProbePunch, Expect::Flag);
-            matches!(answer, Ok(Answer::Flag(true)))
-        });
+        // Trying out takes the helper a moment, so it is done when somebody first asks, and once an answer has come not again.
+        let punch = self.punch.get().copied().or_else(|| self.try_to_punch());
         Capabilities {
-            punch,
+            punch: punch == Some(true),
+            untried: punch.is_none(),
             append_only: facts.append_only,
             single_writer: facts.single_writer,
             confined: facts.landlock,

@@ -350,6 +350,37 @@ fn an_append_only_store_frees_nothing_and_says_so() {
 }
 
 #[test]
+fn what_a_store_could_not_try_out_is_neither_freed_nor_forgotten() {
+    let desk = ten_sessions(true);
+    let full = desk.archive.store.inner().seen_with(Capabilities {
+        punch: false,
+        untried: true,
+        ..Capabilities::default()
+    });
+    let seen = desk.archive.seen_on(full);
+    let mut archive = seen.open();
+    archive
+        .prune(&forget(&desk, |at| at == 4), &seen.clock)
+        .unwrap();
+    let freed = archive.free().unwrap();
+    assert!(freed.untried > 0, "{freed:?}");
+    assert_eq!(freed.kept, 0);
+    archive.add_volumes(&["new"], "", &seen.clock).unwrap();
+    let waiting = archive.head().freeing.len();
+    assert!(waiting > 0);
+    drop(archive);
+    // Once the store can tell, it is given back.
+    let mut archive = desk.archive.open();
+    let now = archive.free().unwrap();
+    assert!(now.given_away >= freed.untried, "{now:?}");
+    archive
+        .add_volumes(&["newer"], "", &desk.archive.clock)
+        .unwrap();
+    assert!(archive.head().freeing.is_empty());
+    recount(&archive);
+}
+
+#[test]
 fn packs_that_no_head_names_are_found_and_removed() {
     let desk = ten_sessions(true);
     let mut archive = desk.archive.open();
