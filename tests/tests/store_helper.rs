@@ -40,6 +40,23 @@ fn leftovers_of_the_dead_are_swept_and_of_the_living_spared() {
     assert!(!tried.exists());
 }
 
+/// A folder that could not be opened was not forced to the disk: what was answered before is in doubt from then on.
+#[test]
+fn a_barrier_that_failed_lets_none_behind_it_succeed() {
+    let place = tempfile::tempdir().unwrap();
+    let archive = place.path().join("a");
+    drop(open_helper(&archive, true).unwrap());
+    let (packs, aside) = (archive.join("pack"), archive.join("aside"));
+    let store = open_helper(&archive, false).unwrap();
+    fs::rename(&packs, &aside).unwrap();
+    fs::write(&packs, b"no folder").unwrap();
+    assert_eq!(store.barrier().unwrap_err().kind, StoreErrorKind::Io);
+    fs::remove_file(&packs).unwrap();
+    fs::rename(&aside, &packs).unwrap();
+    let error = store.barrier().unwrap_err();
+    assert!(error.detail.contains("an earlier fsync failed"), "{error}");
+}
+
 #[test]
 fn a_restorer_is_kept_beside_the_objects_also_append_only_and_never_replaced() {
     let place = tempfile::tempdir().unwrap();

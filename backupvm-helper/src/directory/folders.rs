@@ -61,7 +61,8 @@ pub(super) struct Folders {
     open: Vec<OnceLock<OwnedFd>>,
     dirty: Mutex<BTreeSet<Folder>>,
     /// Held during a barrier: a later one must wait for the folders that an earlier one is at. `true` once an fsync has
-    /// failed: the kernel reports a lost write only once, so no later barrier of this helper may claim success.
+    /// failed: the kernel reports a lost write only once, and which folders were left nobody knows any more, so no later barrier of this helper may
+    /// claim success.
     barrier: Mutex<bool>,
 }
 
@@ -164,15 +165,13 @@ impl Folders {
         }
         let dirty = std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner));
         // Children first, so that a folder's own name becomes durable after what is in it; either order would be safe.
-        for folder in dirty.into_iter().rev() {
-            if let Some(fd) = self.opened(folder)?
-                && let Err(errno) = fsync_folder(fd)
-            {
-                *failed = true;
-                return Err(Failure::kernel("fsync a folder of the archive", errno));
-            }
-        }
-        Ok(())
+        let synced = dirty.into_iter().rev().try_for_each(|folder| {
+            let fd = self.opened(folder)?;
+            fd.map_or(Ok(()), fsync_folder)
+                .doing("fsync a folder of the archive")
+        });
+        *failed = synced.is_err();
+        synced
     }
 }
 
