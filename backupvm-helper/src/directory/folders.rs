@@ -60,6 +60,8 @@ pub(super) struct Folders {
     root: OwnedFd,
     open: Vec<OnceLock<OwnedFd>>,
     dirty: Mutex<BTreeSet<Folder>>,
+    /// Those that something was put into.
+    used: Mutex<BTreeSet<Folder>>,
     /// Held during a barrier: a later one must wait for the folders that an earlier one is at. `true` once an fsync has
     /// failed: the kernel reports a lost write only once, and which folders were left nobody knows any more, so no later barrier of this helper may
     /// claim success.
@@ -74,6 +76,7 @@ impl Folders {
             open: (0..SLOTS).map(|_| OnceLock::new()).collect(),
             // The helper before us may have died between making a folder and its barrier.
             dirty: Mutex::new(BTreeSet::from([Folder::Root, Folder::Class(Class::Pack)])),
+            used: Mutex::default(),
             barrier: Mutex::new(false),
         };
         for class in Class::ALL {
@@ -117,12 +120,11 @@ impl Folders {
         }
     }
 
-    /// The folder, made if it is not there.
+    /// The folder in which something is to be put, made if it is not there.
     pub(super) fn made(&self, folder: Folder) -> Result<BorrowedFd<'_>, Failure> {
-        if let Some(open) = self.opened(folder)? {
-            return Ok(open);
-        }
-        if let Some(parent) = folder.parent() {
+        if self.opened(folder)?.is_none()
+            && let Some(parent) = folder.parent()
+        {
             let at = self.made(parent)?;
             match rustix::fs::mkdirat(at, folder.file_name(), FOLDER_MODE) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -130,10 +132,24 @@ impl Folders {
                     return Err(Failure::kernel("make a folder of the archive", errno));
                 }
             }
-            self.mark(parent);
         }
-        self.opened(folder)?
-            .ok_or_else(|| Failure::new(ErrorCode::Io, "a folder of the archive vanished"))
+        let there = self
+            .opened(folder)?
+            .ok_or_else(|| Failure::new(ErrorCode::Io, "a folder of the archive vanished"))?;
+        self.mark_name(folder);
+        Ok(there)
+    }
+
+    /// A folder's own name is to become durable with the first thing that is put into it, also where another helper has made the
+    /// folder: that one may not have come to its barrier.
+    fn mark_name(&self, folder: Folder) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parent) = folder.parent()
+            && !used.contains(&folder)
+        {
+            self.mark(parent);
+            used.insert(folder);
+        }
     }
 
     fn slot(&self, folder: Folder) -> Result<&OnceLock<OwnedFd>, Failure> {
@@ -187,4 +203,31 @@ fn fsync_folder(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 /// Makes the content of a file durable.
 pub(super) fn fsync_file(file: BorrowedFd<'_>) -> Result<(), Failure> {
     rustix::fs::fsync(file).doing("fsync")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_folder_that_another_helper_has_made_is_forced_to_the_disk_too() {
+        let place = tempfile::tempdir().unwrap();
+        let open = || {
+            let root = rustix::fs::open(place.path(), FOLDER_FLAGS, Mode::empty()).unwrap();
+            Folders::open(root, true).unwrap()
+        };
+        let (ours, others) = (open(), open());
+        others.made(Folder::Shard(7)).unwrap();
+        let packs = Folder::Class(Class::Pack);
+        let is_dirty = || ours.dirty.lock().unwrap().contains(&packs);
+        assert!(!is_dirty());
+        // Reading is no reason.
+        ours.opened(Folder::Shard(7)).unwrap();
+        assert!(!is_dirty());
+        ours.made(Folder::Shard(7)).unwrap();
+        assert!(is_dirty());
+        ours.barrier().unwrap();
+        ours.made(Folder::Shard(7)).unwrap();
+        assert!(!is_dirty(), "once is enough");
+    }
 }
