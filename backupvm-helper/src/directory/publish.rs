@@ -102,8 +102,9 @@ fn rename(folder: BorrowedFd<'_>, from: &str, to: &str) -> Result<(), Errno> {
 
 fn link(folder: BorrowedFd<'_>, from: &str, to: &str) -> Result<(), Errno> {
     rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;
-    // A crash before this leaves a second name, which is swept up later as a leftover.
-    rustix::fs::unlinkat(folder, from, AtFlags::empty())
+    // The object has its name. A crash before this, or its failure, leaves a second one, which is swept up later as a leftover.
+    let _ = rustix::fs::unlinkat(folder, from, AtFlags::empty());
+    Ok(())
 }
 
 fn rename_under_lock(
@@ -124,5 +125,34 @@ fn rename_under_lock(
         Ok(_) => Err(Errno::EXIST),
         Err(Errno::NOENT) => rustix::fs::renameat(folder, from, folder, to),
         Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::process::Command;
+
+    use super::*;
+
+    /// A folder from which nothing can be removed. Making one takes root.
+    #[test]
+    fn an_object_that_has_its_name_is_there_even_if_the_other_name_cannot_be_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let chattr = |how| {
+            let status = Command::new("chattr").arg(how).arg(place.path()).status();
+            status.is_ok_and(|status| status.success())
+        };
+        std::fs::write(place.path().join("temporary"), b"object").unwrap();
+        let folder = std::fs::File::open(place.path()).unwrap();
+        if !chattr("+a") {
+            println!("skipped: chattr +a cannot be used here");
+            return;
+        }
+        let linked = link(folder.as_fd(), "temporary", "name");
+        let again = link(folder.as_fd(), "temporary", "name");
+        assert!(chattr("-a"));
+        assert!(place.path().join("temporary").exists(), "it could not");
+        assert_eq!((linked, again), (Ok(()), Err(Errno::EXIST)));
     }
 }
