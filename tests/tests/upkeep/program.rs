@@ -116,7 +116,7 @@ impl Story {
 
 /// What is freed, and how, differs from file system to file system.
 fn is_of_the_store(line: &str) -> bool {
-    line.contains("as the store says") || line.starts_with("the store put")
+    line.contains("as the store says") || line.starts_with("the store copied")
 }
 
 /// How fast it was differs from run to run.
