@@ -40,7 +40,7 @@ pub(super) fn punch(file: &OwnedFd, ranges: &[Range]) -> Result<(), Failure> {
 /// full, which is where space is wanted most, half of what is left must do.
 const PROBE_LEN: u64 = 16 << 20;
 const LEAST_PROBE_LEN: u64 = 1 << 20;
-const PROBE_PIECE: u64 = 128 << 10;
+const PROBE_PIECE: u32 = 128 << 10;
 
 /// Writes a file as a pack is written, punches half of it, and sees whether free space grew by at least half of that.
 /// `st_blocks` is no proof: Btrfs lowers it and frees nothing.
@@ -53,11 +53,12 @@ pub(super) fn probe_punch(root: BorrowedFd<'_>) -> Result<bool, Failure> {
 
 fn probe_file(root: BorrowedFd<'_>, file: &OwnedFd) -> Result<bool, Failure> {
     let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let length = u64::from(PROBE_PIECE);
     // An empty file tells those that cannot at all, at no cost.
-    if rustix::fs::fallocate(file, mode, 0, PROBE_PIECE).is_err() {
+    if rustix::fs::fallocate(file, mode, 0, length).is_err() {
         return Ok(false);
     }
-    let pairs = (free(root)? / 2).clamp(LEAST_PROBE_LEN, PROBE_LEN) / (2 * PROBE_PIECE);
+    let pairs = (free(root)? / 2).clamp(LEAST_PROBE_LEN, PROBE_LEN) / (2 * length);
     let pair = vec![0x5a; 2 * PROBE_PIECE as usize];
     for _ in 0..pairs {
         write_all(file, &pair)?;
@@ -65,13 +66,13 @@ fn probe_file(root: BorrowedFd<'_>, file: &OwnedFd) -> Result<bool, Failure> {
     settle(root, file)?;
     let before = all_free(root)?;
     for pair in 0..pairs {
-        let offset = pair * 2 * PROBE_PIECE;
-        if rustix::fs::fallocate(file, mode, offset, PROBE_PIECE).is_err() {
+        let offset = pair * 2 * length;
+        if rustix::fs::fallocate(file, mode, offset, length).is_err() {
             return Ok(false);
         }
     }
     settle(root, file)?;
-    Ok(all_free(root)?.saturating_sub(before) >= pairs * PROBE_PIECE / 2)
+    Ok(all_free(root)?.saturating_sub(before) >= pairs * length / 2)
 }
 
 /// Free bytes, those among them that only root can have: below that reserve `free` does not move.

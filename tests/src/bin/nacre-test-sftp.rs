@@ -105,8 +105,9 @@ fn number(packet: &[u8], at: usize) -> u32 {
 
 fn refusal(id: u32) -> Vec<u8> {
     let said = b"Disk quota exceeded";
+    let length = u32::try_from(said.len()).unwrap_or(0);
     let mut packet = vec![STATUS];
-    for field in [id, FAILURE, said.len() as u32] {
+    for field in [id, FAILURE, length] {
         packet.extend(field.to_be_bytes());
     }
     packet.extend(said);
