@@ -146,6 +146,7 @@ fn compare(
     } else {
         by_content(world, archive, volume, version, frozen, watch)
     };
+    let result = archive.unless_given_away(result, |(_, damage)| !damage.is_empty());
     let name = format!("{}, session {}", volume.name, chosen.name);
     let (outcome, exit) = match result {
         Ok((ranges, damage)) => {

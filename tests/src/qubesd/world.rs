@@ -177,6 +177,8 @@ pub struct World {
     pub calls: Vec<String>,
     /// Calls that fail: method and target, class and message of the exception.
     pub failing: BTreeMap<String, (&'static str, String)>,
+    /// Programs that run to their end before a call is answered: method and target. Each runs once.
+    pub meanwhile: BTreeMap<String, PathBuf>,
     /// Folders of qubes as the stand-in for `qrexec-client` has them: those of halted ones get a file `halted`.
     pub machines: Option<PathBuf>,
     /// What is on block devices that qubes offer (`sys-usb+sda1`): an attached one becomes a loop device of this machine.
@@ -224,6 +226,7 @@ impl World {
             refused: BTreeSet::new(),
             calls: Vec::new(),
             failing: BTreeMap::new(),
+            meanwhile: BTreeMap::new(),
             machines: None,
             images: BTreeMap::new(),
             loops: BTreeMap::new(),

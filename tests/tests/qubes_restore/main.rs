@@ -8,6 +8,7 @@
 mod browse;
 mod careful;
 mod cut_short;
+mod elsewhere;
 mod every_setting;
 mod fresh;
 mod machine;

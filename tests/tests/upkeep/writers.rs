@@ -167,13 +167,15 @@ fn what_a_cleaner_takes_from_a_running_send_is_sent_again() {
 /// A reader takes no lock and asks for what the head named that it began with. What has been given away since is gone, which looked like damage.
 #[test]
 fn what_is_deleted_while_it_is_read_is_no_damage() {
-    for reading in ["verify", "receive"] {
+    for reading in ["verify", "receive", "diff"] {
         let desk = desk(140);
         desk.done(&["send", &desk.import("v", "image")]);
         let to = desk.path("came");
         let save = format!("--save-to={}", to.display());
+        let image = desk.import("v", "image");
         let arguments: &[&str] = match reading {
             "verify" => &["verify", "v"],
+            "diff" => &["diff", &image],
             _ => &["receive", "v", &save],
         };
         let ended = halted_in(

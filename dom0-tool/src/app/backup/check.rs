@@ -87,6 +87,7 @@ pub fn read_back(
         let (nodes, ids) = (archive.nodes(), archive.volume_ids(volume));
         let held = was.and_then(|was| was.finished.as_ref());
         let result = restore::verify_difference(&nodes, &ids, held, version, options, watch);
+        let result = archive.unless_given_away(result, |report| !report.damage.is_empty());
         let (outcome, ended, damage) = match result {
             Ok(report) if report.damage.is_empty() => {
                 checked += report.checked;
@@ -97,6 +98,14 @@ pub fn read_back(
                 (Outcome::Partly(lost), Exit::Integrity, report.damage)
             }
             Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error @ Error::Outrun) => {
+                world.monitor().error(&format!(
+                    "volume {name} was not read back: {error}. `nacre verify {name}` reads it.",
+                    name = one.name
+                ));
+                let failed = Outcome::Failed(error.to_string());
+                (failed, Exit::Part, Damage::default())
+            }
             Err(error) => {
                 world.monitor().error(&sentence(&error));
                 let failed = Outcome::Failed(error.to_string());

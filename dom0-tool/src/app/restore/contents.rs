@@ -4,10 +4,11 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use super::super::end::sentence;
+use super::super::opening::{open_archive, retried};
 use super::super::receive::tell_damage;
 use super::goal::{Near, open_fresh};
 use super::saved::Source;
-use crate::archive::{Damage, Error, Result};
+use crate::archive::{Archive, Damage, Error, Result, Sessions};
 use crate::joints::qubes::ImportPlace;
 use crate::joints::{Activity, Outcome, Progress, RestoreGoal, Task, VolumeSummary};
 use crate::qubes::restore::{self as plan, Content};
@@ -17,6 +18,8 @@ use crate::restore::{self, Compare, RestoreOptions, Watch};
 /// The archive as a source of content.
 pub struct FromArchive<'a> {
     source: Source<'a>,
+    /// The archive as it is since another writer gave away what was being read.
+    anew: Option<(Archive, Sessions)>,
     skip_corrupt: bool,
     near: Option<PathBuf>,
     summaries: Vec<VolumeSummary>,
@@ -28,6 +31,7 @@ impl<'a> FromArchive<'a> {
     pub fn new(source: Source<'a>, skip_corrupt: bool) -> Self {
         Self {
             source,
+            anew: None,
             skip_corrupt,
             near: None,
             summaries: Vec::new(),
@@ -49,27 +53,20 @@ impl<'a> FromArchive<'a> {
     fn task(
         &mut self,
         content: &Content,
-        work: impl FnOnce(&Self, &Progress) -> Result<Damage>,
+        work: impl Fn(&Self, &Progress) -> Result<Damage>,
     ) -> Result<(), String> {
-        let monitor = self.source.world.monitor();
-        let progress = monitor.begin(&Task {
-            activity: Activity::Receive,
-            volume: content.volume.clone(),
-            total: Some(content.size),
+        let mut summary = None;
+        let result = retried(self.source.world, || {
+            let (result, of_attempt) = self.attempt(content, &work);
+            summary = Some(of_attempt);
+            if matches!(result, Err(Error::Outrun)) && !content.unfinished {
+                let archive = open_archive(self.source.world)?;
+                let sessions = archive.sessions()?;
+                self.anew = Some((archive, sessions));
+            }
+            result
         });
-        let result = work(self, &progress);
-        let outcome = match &result {
-            Ok(damage) if damage.is_empty() => Outcome::Done,
-            Ok(damage) => Outcome::Partly(format!("{} lost", text::size(damage.bytes()))),
-            Err(error) => Outcome::Failed(error.to_string()),
-        };
-        monitor.end(&progress, &outcome);
-        self.summaries.push(VolumeSummary {
-            volume: content.volume.clone(),
-            size: content.size,
-            outcome,
-            counts: progress.counts(),
-        });
+        self.summaries.extend(summary);
         match result {
             Ok(damage) if damage.is_empty() => Ok(()),
             Ok(damage) => {
@@ -96,6 +93,45 @@ impl<'a> FromArchive<'a> {
         }
     }
 
+    fn attempt(
+        &self,
+        content: &Content,
+        work: impl Fn(&Self, &Progress) -> Result<Damage>,
+    ) -> (Result<Damage>, VolumeSummary) {
+        let monitor = self.source.world.monitor();
+        let progress = monitor.begin(&Task {
+            activity: Activity::Receive,
+            volume: content.volume.clone(),
+            total: Some(content.size),
+        });
+        let result = work(self, &progress);
+        let outcome = match &result {
+            Ok(damage) if damage.is_empty() => Outcome::Done,
+            Ok(damage) => Outcome::Partly(format!("{} lost", text::size(damage.bytes()))),
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        monitor.end(&progress, &outcome);
+        let summary = VolumeSummary {
+            volume: content.volume.clone(),
+            size: content.size,
+            outcome,
+            counts: progress.counts(),
+        };
+        (result, summary)
+    }
+
+    /// What is read from now.
+    fn source(&self) -> Source<'_> {
+        match &self.anew {
+            Some((archive, sessions)) => Source {
+                archive,
+                sessions,
+                ..self.source
+            },
+            None => self.source,
+        }
+    }
+
     fn fail(&mut self, error: Error) {
         let graver = self
             .failed
@@ -112,8 +148,9 @@ impl<'a> FromArchive<'a> {
         goal: Box<dyn RestoreGoal>,
         progress: &Progress,
     ) -> Result<Damage> {
-        let (volume, version) = self.source.version(content)?;
-        let world = self.source.world;
+        let source = self.source();
+        let (volume, version) = source.version(content)?;
+        let world = source.world;
         let options = RestoreOptions {
             threads: world.threads(),
             compare: if self.near.is_some() {
@@ -126,10 +163,11 @@ impl<'a> FromArchive<'a> {
             progress,
             stop: world.stop(),
         };
-        let archive = self.source.archive;
+        let archive = source.archive;
         let ids = archive.volume_ids(volume);
         let nodes = archive.nodes();
-        let report = restore::restore(&nodes, &ids, version, goal.as_ref(), options, watch)?;
+        let report = restore::restore(&nodes, &ids, version, goal.as_ref(), options, watch);
+        let report = archive.unless_given_away(report, |report| !report.damage.is_empty())?;
         if report.damage.is_empty() || self.skip_corrupt {
             goal.finish()?;
         }
@@ -164,7 +202,7 @@ impl plan::Contents for FromArchive<'_> {
 
     fn import(&mut self, qube: &str, volume: &str, content: &Content) -> Result<(), String> {
         self.task(content, |this, progress| {
-            super::stream::import(&this.source, qube, volume, content, progress)
+            super::stream::import(&this.source(), qube, volume, content, progress)
         })
     }
 

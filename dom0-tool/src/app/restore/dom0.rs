@@ -148,7 +148,8 @@ impl Fetch<'_> {
         let nodes = self.archive.nodes();
         let mut reader = Reader::default();
         let mut take = |bytes: &[u8]| reader.feed(bytes, files).map_err(in_words);
-        restore::stream(&nodes, &ids, version, watch, &mut take)?;
+        let streamed = restore::stream(&nodes, &ids, version, watch, &mut take);
+        self.archive.unless_outrun(streamed)?;
         reader.finish().map_err(in_words)
     }
 }

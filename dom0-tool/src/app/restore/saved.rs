@@ -14,7 +14,7 @@ use crate::archive::{Archive, Error, Result, Sessions, Wish};
 use crate::cli::SessionPoint;
 use crate::joints::{Progress, RestoreGoal, SourceError, VolumeRange};
 use crate::qubes::restore::{Content, Saved, SavedQube};
-use crate::restore::{self, Compare, RestoreOptions, Version, Watch};
+use crate::restore::{self, Compare, RestoreOptions, RestoreReport, Version, Watch};
 
 /// An open archive.
 #[derive(Clone, Copy)]
@@ -118,7 +118,9 @@ impl<'a> Source<'a> {
         };
         let ids = self.archive.volume_ids(volume);
         let nodes = self.archive.nodes();
-        let report = restore::restore(&nodes, &ids, version, &goal, options, watch)?;
+        let report = restore::restore(&nodes, &ids, version, &goal, options, watch);
+        let is_damaged = |report: &RestoreReport| !report.damage.is_empty();
+        let report = self.archive.unless_given_away(report, is_damaged)?;
         if let Some((_, why)) = report.damage.ranges().first() {
             return Err(Error::Lost(format!("{what} cannot be read whole: {why}")));
         }
@@ -181,7 +183,13 @@ impl<'a> Source<'a> {
 
     /// The volume and the version that a plan names.
     pub fn version(&self, content: &Content) -> Result<(&'a Volume, Version)> {
-        let gone = || Error::refused(format!("volume {} is gone", content.volume), "");
+        let gone = || {
+            let (volume, session) = (&content.volume, &content.session);
+            Error::refused(
+                format!("the archive does not have volume {volume} of session {session} any more"),
+                "",
+            )
+        };
         let volume = self
             .archive
             .head()
@@ -189,7 +197,9 @@ impl<'a> Source<'a> {
             .ok_or_else(gone)?;
         let mut all = self.sessions.of_volume(volume.id);
         let found = all.find(|(_, session, _)| session.name.to_string() == content.session);
-        let (_, _, at) = found.ok_or_else(gone)?;
+        let (_, _, at) = found
+            .filter(|(_, _, at)| at.size == content.size)
+            .ok_or_else(gone)?;
         let version = Version {
             root: at.root,
             size: at.size,

@@ -46,14 +46,14 @@ pub fn import(
             // The pipe is closed here: the service has either all of it, or too little and says so.
         });
     let answer = answer(&mut child);
+    let streamed = source.archive.unless_outrun(streamed);
+    let is_ours =
+        |error: &Error| error.is_damage() || matches!(error, Error::Interrupted | Error::Outrun);
     match (streamed, answer) {
-        // That it took no more is said better by its answer.
-        (Err(error), Ok(()))
-        | (Err(error @ (Error::Interrupted | Error::Damaged { .. } | Error::Lost(_))), _) => {
-            Err(error)
-        }
-        (_, Err(error)) => Err(error),
         (Ok(()), Ok(())) => Ok(Damage::default()),
+        // That it took no more is said better by its answer.
+        (Err(error), Err(answer)) if !is_ours(&error) => Err(answer),
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
     }
 }
 
