@@ -12,6 +12,7 @@ mod elsewhere;
 mod every_setting;
 mod fresh;
 mod machine;
+mod named;
 mod past;
 mod refusals;
 mod round_trip;

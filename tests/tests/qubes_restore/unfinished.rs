@@ -107,7 +107,7 @@ fn a_finished_session_of_a_volume_goes_before_an_unfinished_one_that_was_not_ask
     let ended = machine.run(&past.desk, &["restore", "work"]);
     assert_eq!(ended.code, 3, "{ended:?}");
     assert!(!ended.err.contains("work: volume private"), "{}", ended.err);
-    let said = "the last finished one that has it";
+    let said = "the last finished one up to then that has it";
     assert!(ended.err.contains(said), "{}", ended.err);
     assert!(machine.content("work", "private") == older);
 

@@ -152,12 +152,14 @@ impl<'a> Source<'a> {
             |one: &(SessionSeq, &Session)| one.0 <= last && (is_trusted(one) || last_is_unfinished);
         let mut sessions: Vec<_> = self.sessions.iter().rev().filter(is_usable).collect();
         sessions.sort_by_key(|one| !is_trusted(one));
-        let has_all = |session: &Session| {
-            let mut all = volumes.iter();
-            all.all(|(_, volume)| session.volume(volume.id).is_some())
+        let has = |session: &Session| {
+            let all = volumes.iter();
+            all.filter(|(_, volume)| session.volume(volume.id).is_some())
+                .count()
         };
+        let is_meant = named && of_settings.is_some_and(|session| has(session) > 0);
         let mut trusted = sessions.iter().filter(|one| is_trusted(one));
-        let common = trusted.find(|(_, session)| has_all(session));
+        let common = trusted.find(|(_, session)| !is_meant && has(session) == volumes.len());
         let mut contents = BTreeMap::new();
         for (name, volume) in &volumes {
             let of_volume = |(_, session): &(SessionSeq, &'a Session)| {

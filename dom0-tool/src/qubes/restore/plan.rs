@@ -219,11 +219,20 @@ impl QubePlan {
 
     fn take_contents(&mut self, saved: &SavedQube) {
         let own = own_volumes(&self.class);
+        let together = |content: &Content| {
+            let mut all = saved.contents.values();
+            saved.contents.len() > 1 && all.all(|it| it.session == content.session)
+        };
         for (volume, content) in &saved.contents {
             if own.contains(&volume.as_str()) {
                 if content.session != self.session && !content.unfinished {
+                    let which = if together(content) {
+                        "all its volumes"
+                    } else {
+                        "it"
+                    };
                     self.remarks.push(format!(
-                        "its {volume} volume is of session {}, the last finished one that has it",
+                        "its {volume} volume is of session {}, the last finished one up to then that has {which}",
                         content.session
                     ));
                 }
