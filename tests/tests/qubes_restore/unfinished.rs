@@ -1,7 +1,9 @@
 //! What only a backup has that was cut short: it is restored, and never told as if it were whole.
 
 use std::path::PathBuf;
+use std::process::Command;
 
+use nacre_tests::desk::{Desk, Ended, end};
 use nacre_tests::lab_image::Random;
 use nacre_tests::qubesd::{Release, World};
 
@@ -135,4 +137,65 @@ fn what_the_first_of_two_interrupted_backups_has_is_restored_too() {
     assert!(ended.err.contains(&line), "{second}: {}", ended.err);
     assert!(ended.out.contains(&second), "its settings: {}", ended.out);
     assert!(machine.content("vault", "private") == past.content("vault", "private"));
+}
+
+/// The files of dom0 as a backup stores them, each of 8 MiB and full of its own letter, as many as `SIZE` has room for.
+fn dom0s_files(desk: &Desk, letters: &str) {
+    let folder = desk.path("dom0");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut tar = Command::new("tar");
+    tar.args(["--create", "--format=ustar", "--blocking-factor=1", "-C"]);
+    tar.arg(&folder).arg("-f").arg(desk.path("dom0.tar"));
+    for (number, letter) in letters.bytes().enumerate() {
+        let mut content = vec![0; 8 << 20];
+        Random::new(u64::from(letter), "dom0").fill(&mut content);
+        std::fs::write(folder.join(number.to_string()), content).unwrap();
+        tar.arg(number.to_string());
+    }
+    let ended = end(&mut tar);
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+/// `restore dom0` with what only a session that was cut short has, behind those of earlier ones.
+fn restored_dom0(earlier: bool) -> (Ended, Desk, String) {
+    let past = Past::unsaved(world(Release::R43));
+    if earlier {
+        dom0s_files(&past.desk, "abcdefgh");
+        let import = past.desk.import("qubes:dom0", "dom0.tar");
+        past.desk.done(&["send", &import]);
+    }
+    dom0s_files(&past.desk, "ABCDEFGH");
+    let files = [("qubes:dom0".to_owned(), past.desk.path("dom0.tar"))];
+    let session = interrupt(&past, &files);
+    let to = format!("--save-to={}", past.desk.path("back").display());
+    let named = format!("--session={session}");
+    let ended = past.desk.run(&["restore", "dom0", &to, &named]);
+    (ended, past.desk, session)
+}
+
+#[test]
+fn dom0s_files_of_an_unfinished_session_may_be_mixed_and_are_never_told_as_whole() {
+    let (ended, desk, session) = restored_dom0(true);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let line = format!("session {session} {WORDS}; so a file may be a mixture of two backups");
+    assert!(ended.err.contains(&line), "{}", ended.err);
+    let first = std::fs::read(desk.path("back/0")).unwrap();
+    assert!(first == std::fs::read(desk.path("dom0/0")).unwrap());
+    let last = std::fs::read(desk.path("back/7")).unwrap();
+    assert!(last != std::fs::read(desk.path("dom0/7")).unwrap());
+}
+
+#[test]
+fn where_an_unfinished_session_has_no_more_of_dom0s_files_its_end_is_told_and_no_damage() {
+    let (ended, desk, session) = restored_dom0(false);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let said = format!("session {session} was cut short in the files of dom0: from byte ");
+    assert!(ended.err.contains(&said), "{}", ended.err);
+    assert!(
+        !ended.err.contains("is not as nacre writes it"),
+        "{}",
+        ended.err
+    );
+    assert!(!desk.path("back").exists());
+    assert!(desk.path("back.unfinished/0").exists());
 }

@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use nacre_core::session::SessionVolume;
+use nacre_core::session::{Session, SessionVolume};
 use rustix::fs::{Mode, OFlags, RenameFlags};
 
 use super::super::selection::{self, wish};
@@ -16,7 +16,7 @@ use crate::joints::sanitise::sanitise;
 use crate::joints::{Activity, Outcome, Progress, Task};
 use crate::qubes::dom0_files::{Entry, Files, Kind, Laid, Reader, Trouble, Unpack, VOLUME};
 use crate::report::text;
-use crate::restore::{self, Version, Watch};
+use crate::restore::{self, Version, Watch, cut_short};
 
 /// What the folder's name ends with until everything is in it.
 const UNFINISHED: &str = ".unfinished";
@@ -37,8 +37,8 @@ pub fn run(world: &World<'_>, wanted: &RestoreDom0) -> Result<Exit> {
     let (session, at) = selection::session(&sessions, volume, &wish, false)?;
     if session.unfinished {
         world.monitor().warning(&format!(
-            "session {} is unfinished: where it was cut short, the files end too",
-            session.name
+            "{}; so a file may be a mixture of two backups",
+            cut_short(&session.name.to_string())
         ));
     }
     let would = if world.common.dry_run { "would: " } else { "" };
@@ -48,16 +48,22 @@ pub fn run(world: &World<'_>, wanted: &RestoreDom0) -> Result<Exit> {
         text::size(at.size),
         folder.display(),
     ));
+    let whole = if session.unfinished {
+        Exit::Part
+    } else {
+        Exit::Done
+    };
     let fetch = Fetch {
         world,
         archive: &archive,
+        session,
         at,
     };
     if world.common.dry_run {
         if world.common.verbosity >= Verbosity::Verbose {
             fetch.read_into(&mut Names(world))?;
         }
-        return Ok(Exit::Done);
+        return Ok(whole);
     }
     let (laid, problems) = lay_down(&fetch, folder, &unfinished)?;
     for problem in &problems {
@@ -72,7 +78,7 @@ pub fn run(world: &World<'_>, wanted: &RestoreDom0) -> Result<Exit> {
         folder.display(),
     ));
     Ok(if problems.is_empty() {
-        Exit::Done
+        whole
     } else {
         Exit::Part
     })
@@ -113,6 +119,7 @@ fn unfinished(folder: &Path) -> Result<PathBuf> {
 struct Fetch<'a> {
     world: &'a World<'a>,
     archive: &'a Archive,
+    session: &'a Session,
     at: &'a SessionVolume,
 }
 
@@ -147,10 +154,25 @@ impl Fetch<'_> {
         };
         let nodes = self.archive.nodes();
         let mut reader = Reader::default();
+        let in_words = |trouble: Trouble| match trouble {
+            Trouble::Wrong(at, _) if self.session.unfinished => self.cut_short_at(at),
+            trouble => in_words(trouble),
+        };
         let mut take = |bytes: &[u8]| reader.feed(bytes, files).map_err(in_words);
         let streamed = restore::stream(&nodes, &ids, version, watch, &mut take);
         self.archive.unless_outrun(streamed)?;
         reader.finish().map_err(in_words)
+    }
+
+    /// What was sent later is not there, or does not follow on what was sent.
+    fn cut_short_at(&self, at: u64) -> Error {
+        Error::refused(
+            format!(
+                "session {} was cut short in the files of dom0: from byte {at} of {VOLUME} on nothing can be read",
+                self.session.name
+            ),
+            format!("Give --session=WHEN with a finished one; `nacre list {VOLUME}` shows them."),
+        )
     }
 }
 
