@@ -11,7 +11,7 @@ use super::receive::{tell_cut_short, tell_damage};
 use super::selection::{is_qube, session, volumes, wish};
 use super::world::World;
 use crate::archive::{Archive, Damage, Error, Result, Sessions, VerifiedVersions};
-use crate::cli::{Exit, Verify};
+use crate::cli::{Exit, SessionPoint, Verify};
 use crate::joints::{Activity, Outcome, Summary, Task, VolumeSummary};
 use crate::qubes::SETTINGS;
 use crate::report::text;
@@ -47,6 +47,12 @@ pub fn run(world: &World<'_>, wanted: &Verify) -> Result<Exit> {
     }
     if summaries.is_empty() && exit == Exit::Part {
         return Ok(Exit::Nothing);
+    }
+    if summaries.is_empty() && wanted.session != SessionPoint::Newest {
+        return Err(Error::refused(
+            "no volume has such a session",
+            "`nacre list` shows the volumes, `nacre list VOLUME` its sessions.",
+        ));
     }
     world.monitor().summary(&Summary {
         activity: Activity::Verify,

@@ -163,3 +163,17 @@ fn exchanged_objects_are_noticed() {
     let ended = desk.run(&["verify", "vol"]);
     assert_says(&ended, 4, &[]);
 }
+
+#[test]
+fn verify_of_a_session_that_no_volume_has_fails() {
+    let (desk, _) = desk_with_session();
+    for session in ["--session=20200101-000000", "--session=^other"] {
+        for selection in ["vol", "--all"] {
+            let ended = desk.run(&["verify", selection, session]);
+            assert_says(&ended, 1, &[]);
+        }
+        let ended = desk.run(&["verify", "--all", session]);
+        assert_says(&ended, 1, &["no volume has such a session"]);
+    }
+    desk.done(&["verify", "--all", "--session=^one"]);
+}
