@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nacre_core::head::Volume;
 use nacre_core::place::Root;
@@ -253,7 +253,7 @@ fn carry_out(
     };
     let exit = match result {
         Ok((damage, _)) if damage.is_empty() => Exit::Done,
-        Ok((damage, _)) => {
+        Ok((damage, in_place)) => {
             tell_damage(
                 world,
                 &step.volume.name,
@@ -261,9 +261,12 @@ fn carry_out(
                 &damage,
             );
             if !wanted.skip_corrupt {
-                world.monitor().error(
-                    "Nothing was put in place. Give `--skip-corrupt-chunks` to restore everything else.",
-                );
+                world.monitor().error(if in_place {
+                    "What is not damaged was written over what was there: it is a mixture of both now. Give `--skip-corrupt-chunks` to complete it but for what \
+                     is lost."
+                } else {
+                    "Nothing was put in place. Give `--skip-corrupt-chunks` to restore everything else."
+                });
             }
             Exit::Integrity
         }
@@ -317,9 +320,10 @@ fn write(
     let is_damaged = |report: &RestoreReport| !report.damage.is_empty();
     let report = archive.unless_given_away(report, is_damaged)?;
     if report.damage.is_empty() || wanted.skip_corrupt {
+    let in_place = goal.is_in_place();
         goal.finish()?;
     }
-    Ok((report.damage, report.elapsed))
+    Ok((report.damage, in_place))
 }
 
 fn outcome(result: &Result<Written>) -> Outcome {

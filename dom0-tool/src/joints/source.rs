@@ -163,6 +163,10 @@ pub trait RestoreGoal: Send + Sync {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError>;
     /// Whether everything reads as zeros that was not written, so that zeros need not be.
     fn starts_empty(&self) -> bool;
+    /// Whether it writes over what is there: an end before `finish` leaves a mixture.
+    fn is_in_place(&self) -> bool {
+        false
+    }
     /// What was read there is what is wanted. A goal that shows what is elsewhere takes it over.
     fn keep(&self, _offset: u64, _bytes: &[u8]) -> Result<(), SourceError> {
         Ok(())

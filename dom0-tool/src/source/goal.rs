@@ -180,6 +180,10 @@ impl RestoreGoal for FileGoal {
         self.starts_empty
     }
 
+    fn is_in_place(&self) -> bool {
+        self.beside.is_none()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<(), SourceError> {
         self.resize(self.size)?;
         rustix::fs::fsync(&self.file).map_err(|error| self.error(error))?;
@@ -277,6 +281,10 @@ impl RestoreGoal for DeviceGoal {
 
     fn starts_empty(&self) -> bool {
         false
+    }
+
+    fn is_in_place(&self) -> bool {
+        true
     }
 
     fn finish(self: Box<Self>) -> Result<(), SourceError> {

@@ -165,6 +165,42 @@ fn exchanged_objects_are_noticed() {
 }
 
 #[test]
+fn what_was_written_in_place_before_damage_was_met_is_said_to_be_a_mixture() {
+    let (desk, content) = desk_with_session();
+    damage(&desk);
+    let goal = desk.path("goal.img");
+    let to = format!("--save-to={}", goal.display());
+    for mode in ["--sparse", "--sparse-write"] {
+        fs::write(&goal, vec![7; content.len()]).unwrap();
+        let ended = desk.run(&["receive", "vol", &to, mode, "--force"]);
+        assert_says(
+            &ended,
+            4,
+            &["it is a mixture of both now", "`--skip-corrupt-chunks`"],
+        );
+        assert!(!ended.err.contains("Nothing was put in place"), "{ended:?}");
+        let now = fs::read(&goal).unwrap();
+        let pieces = now.chunks(CHUNK).zip(content.chunks(CHUNK));
+        assert_eq!(pieces.filter(|(now, saved)| now != saved).count(), 1);
+        let ended = desk.run(&[
+            "receive",
+            "vol",
+            &to,
+            mode,
+            "--force",
+            "--skip-corrupt-chunks",
+        ]);
+        assert_says(&ended, 4, &["are lost"]);
+        assert!(!ended.err.contains("mixture"), "{ended:?}");
+    }
+    // What is exchanged as a whole stays as it was.
+    fs::write(&goal, [7; 9]).unwrap();
+    let ended = desk.run(&["receive", "vol", &to, "--force"]);
+    assert_says(&ended, 4, &["Nothing was put in place"]);
+    assert_eq!(fs::read(&goal).unwrap(), [7; 9]);
+}
+
+#[test]
 fn verify_of_a_session_that_no_volume_has_fails() {
     let (desk, _) = desk_with_session();
     for session in ["--session=20200101-000000", "--session=^other"] {

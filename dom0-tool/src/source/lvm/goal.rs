@@ -279,6 +279,10 @@ impl RestoreGoal for LvmGoal {
         self.device.as_ref().is_some_and(ThinDevice::starts_empty)
     }
 
+    fn is_in_place(&self) -> bool {
+        self.written == self.local
+    }
+
     fn finish(mut self: Box<Self>) -> Result<(), SourceError> {
         if !self.starts_empty() {
             // LVM rounds sizes up; what the volume does not have is no content of an older one.
