@@ -283,7 +283,8 @@ fn carry_out(
     Ok((summary, exit))
 }
 
-type Written = (Damage, Duration);
+/// What is lost, and whether the rest was written over what was there.
+type Written = (Damage, bool);
 
 fn write(
     world: &World<'_>,
@@ -319,8 +320,8 @@ fn write(
     };
     let is_damaged = |report: &RestoreReport| !report.damage.is_empty();
     let report = archive.unless_given_away(report, is_damaged)?;
-    if report.damage.is_empty() || wanted.skip_corrupt {
     let in_place = goal.is_in_place();
+    if report.damage.is_empty() || wanted.skip_corrupt {
         goal.finish()?;
     }
     Ok((report.damage, in_place))
@@ -340,6 +341,12 @@ pub fn tell_damage(world: &World<'_>, volume: &str, session: &str, damage: &Dama
         world.monitor().error(&format!(
             "volume {volume}, session {session}: bytes {}..{} are lost: {why}",
             range.start, range.end
+        ));
+    }
+    if damage.untold() > 0 {
+        world.monitor().error(&format!(
+            "volume {volume}, session {session}: {} more are lost, in more places than are named one by one",
+            text::size(damage.untold())
         ));
     }
 }

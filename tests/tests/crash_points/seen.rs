@@ -113,7 +113,6 @@ fn restored(
     };
     let (nodes, ids) = (archive.nodes(), archive.volume_ids(volume));
     let report = restore(&nodes, &ids, version, &goal, options, watch)?;
-    let lost = report.damage.ranges().into_iter();
-    let lost = lost.map(|(range, _)| range).collect();
+    let lost = report.damage.ranges().map(|(range, _)| range).collect();
     Ok((hash_of(&goal.into_content()), lost))
 }

@@ -304,7 +304,7 @@ fn read(archive: &Archive, id: VolumeId, name: &str) -> Result<(Vec<u8>, Vec<Vol
     };
     let ids = archive.volume_ids(archive.head().volume_by_id(id).unwrap());
     let report = restore(&archive.nodes(), &ids, version, &goal, options, watch)?;
-    let ranges = report.damage.ranges().into_iter().map(|(range, _)| range);
+    let ranges = report.damage.ranges().map(|(range, _)| range);
     Ok((goal.0.into_inner().unwrap(), ranges.collect()))
 }
 

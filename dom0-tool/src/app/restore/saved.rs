@@ -121,15 +121,15 @@ impl<'a> Source<'a> {
         let report = restore::restore(&nodes, &ids, version, &goal, options, watch);
         let is_damaged = |report: &RestoreReport| !report.damage.is_empty();
         let report = self.archive.unless_given_away(report, is_damaged)?;
-        if let Some((_, why)) = report.damage.ranges().first() {
+        if let Some((_, why)) = report.damage.ranges().next() {
             return Err(Error::Lost(format!("{what} cannot be read whole: {why}")));
         }
         Settings::parse(&goal.into_bytes()).map_err(Error::damaged(what))
     }
 
     /// Where the content of a qube's volumes is: in the newest finished session, not after `last`, that has all of them, else in the newest for
-    /// each. The session `last` itself comes first where the user asked for it (`named`), finished or not. What only unfinished ones have is
-    /// taken from those if the settings are of one too, and is marked.
+    /// each. Where the user asked for the session `last` itself (`named`), what it has is taken from there, finished or not, and the rest from the
+    /// newest for each. What only unfinished ones have is taken from those if the settings are of one too, and is marked.
     fn contents(
         &self,
         qube: &settings::Qube,
