@@ -13,6 +13,7 @@ mod every_setting;
 mod fresh;
 mod machine;
 mod named;
+mod no_network;
 mod past;
 mod refusals;
 mod round_trip;

@@ -198,6 +198,13 @@ impl<'a> Running<'a> {
                 why.push_str("; so nothing passes until you give it some");
             }
         }
+        if let Step::SetProperty(property, _) = step
+            && property == "netvm"
+        {
+            // The system's, or the one that it has here, may lead where what it had did not.
+            registry.set_property(&self.plan.name, property, "")?;
+            why.push_str("; so it has no network until you give it one");
+        }
         self.left_out.push(LeftOut::cannot(step.what(), why));
         Ok(())
     }

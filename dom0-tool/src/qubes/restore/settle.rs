@@ -186,10 +186,7 @@ impl Settling<'_> {
         {
             // Whatever network it had: the system's may be another.
             wanted.insert("netvm", "");
-            let why = format!(
-                "the backup could not read it. It has no network until you give it one: qvm-prefs {} netvm NAME",
-                self.name
-            );
+            let why = format!("the backup could not read it. {}", self.no_network());
             self.cannot("property netvm", why);
         }
         for first in FIRST {
@@ -218,7 +215,12 @@ impl Settling<'_> {
                 self.cannot(what, "the package manager alone sets it");
             }
         } else if !check::is_property(name) || !check::is_value(value) {
-            self.cannot(what, "its name or value is none that a property may have");
+            let mut why = "its name or value is none that a property may have".to_owned();
+            if name == "netvm" {
+                self.settled.steps.links.push(set(name, ""));
+                why = format!("{why}. {}", self.no_network());
+            }
+            self.cannot(what, why);
         } else if self.view.wish.paranoid && !given && !without && !HARMLESS.contains(&name) {
             self.asked(what, "--paranoid leaves it to the system");
         } else if self.renamed && ADDRESSES.contains(&name) {
@@ -230,6 +232,13 @@ impl Settling<'_> {
         }
     }
 
+    fn no_network(&self) -> String {
+        format!(
+            "It has no network until you give it one: qvm-prefs {} netvm NAME",
+            self.name
+        )
+    }
+
     fn link(&mut self, name: &str, there: &str, what: String) {
         let value = self.view.here(there);
         let comes = self.view.names.values().any(|name| name == value);
@@ -237,14 +246,8 @@ impl Settling<'_> {
             self.settled.steps.links.push(set(name, value));
         } else if name == "netvm" {
             self.settled.steps.links.push(set(name, ""));
-            self.cannot(
-                what,
-                format!(
-                    "{} is not here. It has no network until you give it one: qvm-prefs {} netvm NAME",
-                    shown(value),
-                    self.name
-                ),
-            );
+            let why = format!("{} is not here. {}", shown(value), self.no_network());
+            self.cannot(what, why);
         } else {
             let why = format!("{} is not here; it is left to the system", shown(value));
             self.cannot(what, why);
