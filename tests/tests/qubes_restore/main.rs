@@ -14,6 +14,7 @@ mod fresh;
 mod machine;
 mod named;
 mod no_network;
+mod parts;
 mod past;
 mod refusals;
 mod round_trip;

@@ -45,7 +45,8 @@ pub fn run(world: &World<'_>, wanted: &Restore) -> Result<Exit> {
     };
     let named: Vec<&str> = wanted.qubes.iter().map(|name| name.0.as_str()).collect();
     let saved = source.read(&wanted.session, &named)?;
-    let mut plan = plan(&saved, &present, &wish(wanted));
+    let wish = wish(wanted);
+    let mut plan = plan(&saved, &present, &wish);
     table::show(world, &plan);
     if wanted.all && archive.head().volume(dom0_files::VOLUME).is_some() {
         let text = "the archive has dom0's own files too; they are restored by themselves: nacre restore dom0 --save-to=FOLDER";
@@ -56,9 +57,9 @@ pub fn run(world: &World<'_>, wanted: &Restore) -> Result<Exit> {
     }
     may_overwrite(world, &mut plan, wanted)?;
     let mut contents = FromArchive::new(source, wanted.skip_corrupt);
-    noted.note(&plan)?;
+    noted.note(&plan, &present.begun, wish.what)?;
     let ends = carry_out(&registry, &plan, &mut contents);
-    noted.forget(&ends)?;
+    noted.forget(&ends, wish.what)?;
     let (summaries, failed) = contents.into_results();
     if !summaries.is_empty() {
         world.monitor().summary(&Summary {

@@ -68,7 +68,7 @@ pub fn decide(
     }
     let here = view.present.system.qubes.get(name);
     let mut decision = Decision {
-        how: how(view, here, &class)?,
+        how: how(view, there, here, &class)?,
         class,
         template: None,
         label: None,
@@ -86,7 +86,12 @@ pub fn decide(
 }
 
 /// Also whether what is here may be touched at all.
-fn how(view: &View<'_>, here: Option<&Inventory>, class: &QubeClass) -> Result<How, String> {
+fn how(
+    view: &View<'_>,
+    there: &str,
+    here: Option<&Inventory>,
+    class: &QubeClass,
+) -> Result<How, String> {
     let Some(here) = here else {
         if view.wish.what == What::Data {
             return Err(
@@ -117,12 +122,26 @@ fn how(view: &View<'_>, here: Option<&Inventory>, class: &QubeClass) -> Result<H
         ));
     }
     let tags = &here.settings.tags;
-    let is_begun = view.present.begun.contains(&here.row.name) && is_untouched(here);
-    if tags.contains(MARK) && tags.contains(OURS) || is_begun {
-        Ok(How::GoOn)
-    } else {
-        Ok(How::Overwrite)
+    let noted = view.present.begun.get(&here.row.name);
+    let is_begun = noted.is_some_and(|noted| noted.unmarked) && is_untouched(here);
+    if !(tags.contains(MARK) && tags.contains(OURS) || is_begun) {
+        return Ok(How::Overwrite);
     }
+    // Of what nobody wrote down, all may be missing.
+    let begun = noted.map_or(What::Both, |noted| noted.what);
+    if view.wish.what == begun || view.wish.what == What::Both {
+        return Ok(How::GoOn);
+    }
+    let option = match begun {
+        What::Both => "",
+        What::Settings => " --settings-only",
+        What::Data => " --data-only",
+    };
+    let rename = view.wish.rename.as_ref();
+    let rename = rename.map_or_else(String::new, |name| format!(" --as={name}"));
+    Err(format!(
+        "an earlier restore left it unfinished; finish that one first: nacre restore {there}{rename}{option}"
+    ))
 }
 
 /// Whether a qube is as one is that was just made: nothing was ever written to its volumes, and nobody gave it a tag. There is nothing to

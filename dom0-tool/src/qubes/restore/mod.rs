@@ -20,5 +20,5 @@ pub use carry_out::{Contents, Ended, QubeEnd, carry_out};
 pub use plan::{Plan, QubePlan, Refused, plan};
 pub use steps::Step;
 pub use what::{
-    Content, How, LeftOut, MARK, OURS, Present, Reason, Saved, SavedQube, What, Why, Wish,
+    Content, How, LeftOut, MARK, Noted, OURS, Present, Reason, Saved, SavedQube, What, Why, Wish,
 };

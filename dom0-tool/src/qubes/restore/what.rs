@@ -1,6 +1,6 @@
 //! What is wanted, what the archive has, what is here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use nacre_core::settings;
 
@@ -76,6 +76,15 @@ pub struct Saved {
     pub system: settings::System,
 }
 
+/// What was written down of a qube before a restore began with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// It was to be made, and is not known to have got its marks.
+    pub unmarked: bool,
+    /// Which part of it is not whole.
+    pub what: What,
+}
+
 /// What is here.
 #[derive(Clone, Debug)]
 pub struct Present {
@@ -83,8 +92,8 @@ pub struct Present {
     pub system: System,
     /// Properties of the system with their values, set or not.
     pub globals: BTreeMap<String, String>,
-    /// Qubes that a restore of ours was about to make when it was cut short, before it could mark them.
-    pub begun: BTreeSet<String>,
+    /// What restores of ours that were cut short had begun, by the names of the qubes.
+    pub begun: BTreeMap<String, Noted>,
 }
 
 impl Present {
@@ -94,7 +103,7 @@ impl Present {
         Ok(Self {
             system: inventory(registry, "")?,
             globals: globals.map(|(name, it)| (name, it.value)).collect(),
-            begun: BTreeSet::new(),
+            begun: BTreeMap::new(),
         })
     }
 
