@@ -11,6 +11,7 @@ mod cut_short;
 mod elsewhere;
 mod every_setting;
 mod fresh;
+mod in_place;
 mod machine;
 mod named;
 mod no_network;

@@ -209,28 +209,43 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
+    /// Writes all volumes before the first is put in place: what fails until then leaves each of them and its revisions as they were, so
+    /// that going on does not take what was restored for what was here.
     fn contents(&mut self, registry: &dyn QubeRegistry, contents: &mut dyn Contents) {
-        for (volume, content) in &self.plan.contents {
-            let result = self.content(registry, contents, volume, content);
-            if let Err(why) = result {
-                let stopped = contents.stopped();
-                let why = format!("volume {volume}: {why}");
-                self.ended = Some(if stopped {
-                    Ended::Stopped
-                } else {
-                    Ended::Failed(why)
-                });
-                return;
+        let plan = self.plan;
+        let name = plan.name.as_str();
+        let mut begun = Vec::new();
+        let mut result = plan.contents.iter().try_for_each(|(volume, content)| {
+            self.content(registry, contents, volume, content, &mut begun)
+                .map_err(|why| format!("volume {volume}: {why}"))
+        });
+        for volume in begun {
+            if self.silent {
+                break;
             }
+            let failure = result.as_ref().err().map(String::as_str);
+            let ended = registry.import_end(name, volume, failure);
+            self.silent = ended.as_ref().is_err_and(is_silent);
+            result =
+                result.and_then(|()| ended.map_err(|error| format!("volume {volume}: {error}")));
+        }
+        if let Err(why) = result {
+            self.ended = Some(if contents.stopped() {
+                Ended::Stopped
+            } else {
+                Ended::Failed(why)
+            });
         }
     }
 
+    /// Writes one. `begun` gets those that are to be put in place or given up.
     fn content(
         &mut self,
         registry: &dyn QubeRegistry,
         contents: &mut dyn Contents,
-        volume: &str,
+        volume: &'a str,
         content: &Content,
+        begun: &mut Vec<&'a str>,
     ) -> Result<(), String> {
         let name = self.plan.name.as_str();
         let place = match self.begin_import(registry, volume, content.size) {
@@ -243,12 +258,8 @@ impl<'a> Running<'a> {
                 return Err(error.to_string());
             }
         };
-        let written = contents.write(name, volume, content, &place);
-        let failure = written.as_ref().err().map(String::as_str);
-        let ended = registry.import_end(name, volume, failure);
-        self.silent = ended.as_ref().is_err_and(is_silent);
-        written?;
-        ended.map_err(|error| error.to_string())
+        begun.push(volume);
+        contents.write(name, volume, content, &place)
     }
 
     /// What a restore that was killed had begun is given up first: a thin pool takes one import at a time.
