@@ -154,6 +154,59 @@ fn what_is_left_as_it_is_here_is_named() {
     assert!(ended.err.contains(line), "{}", ended.err);
 }
 
+#[test]
+fn a_device_that_is_assigned_here_in_another_way_is_named() {
+    let past = Past::new(R43);
+    let mut world = fresh();
+    world.add("fedora-42", "TemplateVM", None, "black");
+    world.add("sys-usb", "AppVM", Some("debian-13"), "red");
+    let saved = past.settings.qubes["mail"].devices[0].clone();
+    let here = Device {
+        class: saved.class,
+        backend: saved.backend,
+        port: saved.port,
+        id: saved.id,
+        mode: saved.mode,
+        options: saved.options,
+    };
+    let mail = world.add("mail", "AppVM", Some("fedora-42"), "red");
+    mail.devices.push(here.clone());
+    let machine = Machine::new(world);
+    let restore = || {
+        let arguments = ["restore", "mail", "--settings-only", "--force"];
+        let ended = machine.run(&past.desk, &arguments);
+        let line =
+            "mail: device block sys-usb:sda1: it is assigned here in another way, and stays so";
+        (ended.err.contains(line), ended)
+    };
+    let (named, ended) = restore();
+    assert!(!named, "{ended:?}");
+    let writable = BTreeMap::from([("read-only".to_owned(), "False".to_owned())]);
+    let others = [
+        Device {
+            options: writable,
+            ..here.clone()
+        },
+        Device {
+            mode: "ask-to-attach".to_owned(),
+            ..here.clone()
+        },
+        Device {
+            id: "0x8086:0x2".to_owned(),
+            ..here
+        },
+    ];
+    for other in others {
+        let change = |world: &mut World| {
+            world.qubes.get_mut("mail").unwrap().devices = vec![other.clone()];
+        };
+        change(&mut machine.qubesd.world());
+        let (named, ended) = restore();
+        assert!(named && ended.code == 3, "{ended:?}");
+        assert_eq!(machine.qubesd.world().qubes["mail"].devices, [other]);
+    }
+}
+
 struct Nothing;
 
 impl Contents for Nothing {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nacre_core::settings::Device;
+
 use super::check;
 use super::decide::{Decision, View, shown};
 use super::devices::assignment;
@@ -420,9 +422,17 @@ impl Settling<'_> {
                         .here
                         .into_iter()
                         .flat_map(|here| &here.settings.devices);
-                    let mut there = there.map(|it| (&it.class, &it.backend, &it.port));
-                    if !there.any(|it| it == (&device.class, &device.backend, &device.port)) {
-                        self.settled.steps.end.push(Step::Assign(device));
+                    let mut there = there.filter(|it| {
+                        (&it.class, &it.backend, &it.port)
+                            == (&device.class, &device.backend, &device.port)
+                    });
+                    match there.next() {
+                        None => self.settled.steps.end.push(Step::Assign(device)),
+                        Some(there) if !is_same(there, &device) => {
+                            let why = "it is assigned here in another way, and stays so";
+                            self.cannot(shown(&device_name(&device)), why);
+                        }
+                        Some(_) => {}
                     }
                 }
                 Err(left_out) => self.settled.left_out.push(left_out),
@@ -472,6 +482,13 @@ pub fn own_volumes(class: &QubeClass) -> &'static [&'static str] {
         QubeClass::App => &["private"],
         _ => &[],
     }
+}
+
+/// Of devices at one place: whether one assignment says what the other does. R4.2 knows no ids.
+fn is_same(there: &Device, device: &Assignment) -> bool {
+    let ids = [&there.id, &device.device];
+    let same_id = ids[0] == ids[1] || ids.iter().any(|id| id.is_empty());
+    same_id && there.mode == device.mode && there.options == device.options
 }
 
 fn set(name: &str, value: &str) -> Step {
