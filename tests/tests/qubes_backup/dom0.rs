@@ -446,3 +446,36 @@ fn a_damaged_or_cut_short_restore_of_dom0s_files_is_not_taken_for_a_whole_one() 
         "{compared:?}"
     );
 }
+
+#[test]
+fn an_attribute_of_dom0s_files_comes_back_by_its_name_whatever_that_is() {
+    let test = "an_attribute_of_dom0s_files_comes_back_by_its_name_whatever_that_is";
+    let machine = match machine(Release::R43, FileSystem::Btrfs) {
+        Ok(machine) => machine,
+        Err(why) => skip!(test, "{why}"),
+    };
+    let root = machine.desk.path("dom0");
+    fs::create_dir_all(root.join("srv")).unwrap();
+    fs::write(root.join("srv/file"), "x").unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    for name in ["user.a=b", "user.100%", "user.a%3Db", "user.%25=%3d%"] {
+        rustix::fs::setxattr(root.join("srv/file"), name, b"c=d%3D", flags).unwrap();
+    }
+    let ended = run(&machine, &root, &["backup", "--dom0"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let back = machine.desk.path("back");
+    let ended = restore(&machine, &back, &[]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let wanted = everything(&root.join("srv"));
+    assert_eq!(everything(&back.join("srv")), wanted);
+    // Any tar has them by the same names.
+    let tar = machine.desk.path("dom0.tar");
+    fs::write(&tar, machine.restored("qubes:dom0", "newest")).unwrap();
+    let by_tar = machine.desk.path("by-tar");
+    fs::create_dir(&by_tar).unwrap();
+    let mut extract = Command::new("tar");
+    let extract = extract.args(["--extract", "--xattrs", "--xattrs-include=*"]);
+    let ended = end(extract.arg("-C").arg(&by_tar).arg("-f").arg(&tar));
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{ended:?}");
+    assert_eq!(everything(&by_tar.join("srv")), wanted);
+}

@@ -108,10 +108,20 @@ fn records(fields: &Fields<'_>, saved: &Saved) -> Vec<u8> {
     number("mtime", fields.modified.into(), fits);
     for (name, value) in &saved.attributes {
         let mut key = b"SCHILY.xattr.".to_vec();
-        key.extend(name.as_bytes());
+        key.extend(escaped(name.as_bytes()));
         record_of(&key, value, &mut out);
     }
     out
+}
+
+/// The name of an attribute within a key, which ends at its first `=`: as GNU tar writes it.
+fn escaped(name: &[u8]) -> Vec<u8> {
+    let escaped = name.iter().flat_map(|byte| match byte {
+        b'%' => b"%25",
+        b'=' => b"%3D",
+        other => std::slice::from_ref(other),
+    });
+    escaped.copied().collect()
 }
 
 fn record(key: &str, value: &[u8], out: &mut Vec<u8>) {

@@ -315,7 +315,7 @@ impl Fields {
                 b"mtime" => self.modified = decimal(&value).ok_or(none)?,
                 key => {
                     if let Some(name) = key.strip_prefix(ATTRIBUTE) {
-                        attributes.push((OsString::from_vec(name.to_vec()), value));
+                        attributes.push((OsString::from_vec(unescaped(name)), value));
                     }
                 }
             }
@@ -345,6 +345,22 @@ impl Fields {
         };
         Ok((entry, size))
     }
+}
+
+/// An attribute's name; other signs behind a `%` stand for themselves.
+fn unescaped(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = name;
+    while let Some((first, behind)) = rest.split_first() {
+        let (byte, later) = match rest.get(..3) {
+            Some(b"%25") => (b'%', rest.get(3..)),
+            Some(b"%3D") => (b'=', rest.get(3..)),
+            _ => (*first, Some(behind)),
+        };
+        out.push(byte);
+        rest = later.unwrap_or_default();
+    }
+    out
 }
 
 /// Up to the first NUL.
