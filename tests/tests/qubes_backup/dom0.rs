@@ -479,3 +479,23 @@ fn an_attribute_of_dom0s_files_comes_back_by_its_name_whatever_that_is() {
     assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{ended:?}");
     assert_eq!(everything(&by_tar.join("srv")), wanted);
 }
+
+#[test]
+fn a_folder_of_dom0_that_is_a_link_is_named_and_the_backup_not_called_whole() {
+    let test = "a_folder_of_dom0_that_is_a_link_is_named_and_the_backup_not_called_whole";
+    let machine = match machine(Release::R43, FileSystem::Btrfs) {
+        Ok(machine) => machine,
+        Err(why) => skip!(test, "{why}"),
+    };
+    let root = machine.desk.path("dom0");
+    fs::create_dir_all(root.join("data/home/user")).unwrap();
+    fs::create_dir(root.join("srv")).unwrap();
+    symlink("data/home", root.join("home")).unwrap();
+    // A link in one of the folders is a file like others.
+    symlink("../data", root.join("srv/data")).unwrap();
+    let ended = run(&machine, &root, &["backup", "--dom0"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let line = "/home: it is a link; what it leads to is not saved";
+    assert!(ended.err.contains(line), "{ended:?}");
+    assert!(!ended.err.contains("/srv/data"), "{ended:?}");
+}

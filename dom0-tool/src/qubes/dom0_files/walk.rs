@@ -77,7 +77,12 @@ pub fn walk(root: &Path, keys: &[PathBuf]) -> Found {
     for folder in FOLDERS {
         let path = Path::new(folder);
         match fs::symlink_metadata(root.join(path)) {
-            Ok(metadata) => walk.enter(path, &metadata, 0),
+            Ok(metadata) => {
+                walk.enter(path, &metadata, 0);
+                if metadata.is_symlink() {
+                    walk.problem(path, &"it is a link; what it leads to is not saved");
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => walk.problem(path, &error),
         }
