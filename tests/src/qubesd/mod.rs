@@ -127,12 +127,22 @@ fn dispatch(world: &mut World, request: &Request<'_>, internal: bool) -> Answer 
     if world.refused.contains(request.method) {
         return Answer::Refused;
     }
-    let call = format!("{} {}", request.method, request.target);
-    if let Some(program) = world.meanwhile.remove(&call) {
+    let Request {
+        method,
+        argument,
+        target,
+        ..
+    } = request;
+    let calls = [
+        format!("{method} {target}"),
+        format!("{method}+{argument} {target}"),
+    ];
+    if let Some(program) = world.meanwhile.remove(&calls[0]) {
         // How it ends is for the test to see.
         let _ = std::process::Command::new(program).status();
     }
-    if let Some((name, message)) = world.failing.get(&call) {
+    let mut failing = calls.iter().filter_map(|call| world.failing.get(call));
+    if let Some((name, message)) = failing.next() {
         return Exception::new(name, message.clone()).into();
     }
     if request.target != "dom0" && !world.qubes.contains_key(request.target) {

@@ -175,7 +175,7 @@ pub struct World {
     pub refused: BTreeSet<String>,
     /// Every call so far: method and target.
     pub calls: Vec<String>,
-    /// Calls that fail: method and target, class and message of the exception.
+    /// Calls that fail: method, with its argument behind a `+` or with any, and target; class and message of the exception.
     pub failing: BTreeMap<String, (&'static str, String)>,
     /// Programs that run to their end before a call is answered: method and target. Each runs once.
     pub meanwhile: BTreeMap<String, PathBuf>,

@@ -68,3 +68,17 @@ fn a_part_that_was_cut_short_is_gone_on_with_by_the_same_part_or_the_whole() {
     let whole = machine.run(&past.desk, &["restore", "vault"]);
     assert_eq!(whole.code, 0, "{whole:?}");
 }
+
+#[test]
+fn a_qube_that_got_the_first_of_its_two_marks_is_gone_on_with() {
+    let past = Past::new(Release::R43);
+    let machine = Machine::new(with_template());
+    let call = "admin.vm.tag.Set+nacre-restore vault".to_owned();
+    let why = ("QubesException", "not today".to_owned());
+    machine.qubesd.world().failing.insert(call, why);
+    let ended = machine.run(&past.desk, &["restore", "vault"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    machine.qubesd.world().failing.clear();
+    let again = machine.run(&past.desk, &["restore", "vault"]);
+    assert_eq!(again.code, 0, "{again:?}");
+}

@@ -162,7 +162,8 @@ impl<'a> Running<'a> {
 
     fn took(&mut self, step: &'a Step) {
         match step {
-            Step::AddTag(tag) if tag == super::MARK => self.marked = true,
+            // The second of the two, without which the next run does not know it for ours.
+            Step::AddTag(tag) if tag == super::OURS => self.marked = true,
             Step::RemoveTag(tag) if tag == super::MARK => self.marked = false,
             _ => {}
         }
