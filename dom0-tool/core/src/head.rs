@@ -1,9 +1,11 @@
 //! The head: the small sealed object that names everything else (doc/FORMAT.md, section 8).
 
 mod codec;
+mod names;
 mod sealed;
 mod watched;
 
+pub use names::Then;
 pub use sealed::HeadKeys;
 
 use crate::bytes::is_text;
@@ -303,14 +305,14 @@ impl Head {
         Some(self.volumes.remove(at))
     }
 
-    /// Gives a volume another name; an error when it is taken or none, or there is no such volume.
+    /// Gives a volume another name, which holds from the next session on; an error when it is taken or none, or there is no such volume.
     pub fn rename_volume(&mut self, old: &str, new: &str) -> Result<()> {
         let bad = FormatError::OutOfRange("a volume's name");
         if !is_volume_name(new) || self.volume_index(new).is_ok() {
             return Err(bad);
         }
         let mut volume = self.remove_volume(old).ok_or(bad)?;
-        new.clone_into(&mut volume.name);
+        volume.rename(new, self.next.session);
         let at = self
             .volumes
             .partition_point(|known| known.name.as_str() < new);

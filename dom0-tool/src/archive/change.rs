@@ -119,4 +119,9 @@ fn forget(commit: &mut Commit<'_>, sessions: &Sessions, forgotten: &Forgotten) {
             commit.set_session(*seq, rest);
         }
     }
+    let left = |id: VolumeId| {
+        let mut all = sessions.of_volume(id).map(|(seq, ..)| seq);
+        all.find(|seq| !forgotten.get(seq).is_some_and(|gone| gone.contains(&id)))
+    };
+    commit.head.forget_names(left);
 }

@@ -231,7 +231,7 @@ fn a_qubesd_that_does_not_answer_is_waited_for_once() {
         let qube = SavedQube {
             settings: settings.clone(),
             session: "20261121-083000".to_owned(),
-            contents: BTreeMap::new(),
+            ..SavedQube::default()
         };
         (name.clone(), qube)
     });

@@ -18,6 +18,7 @@ mod no_network;
 mod parts;
 mod past;
 mod refusals;
+mod renamed;
 mod round_trip;
 mod single;
 mod unfinished;

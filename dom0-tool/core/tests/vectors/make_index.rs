@@ -64,6 +64,7 @@ pub fn heads() -> Vec<Block> {
         seal("the first head", &first),
         good.clone(),
         seal("two volumes, with a list of small packs", &watching(&full)),
+        seal("two volumes, one with former names", &renamed(&full)),
     ];
     let object = good.text("object");
     for (title, field, value) in [
@@ -145,6 +146,18 @@ fn full_head(mut head: Head) -> Head {
 fn watching(head: &Head) -> Head {
     let mut head = head.clone();
     head.set_watched(Some(&[Alias(1), Alias(3)].into()));
+    head
+}
+
+fn renamed(head: &Head) -> Head {
+    let mut head = head.clone();
+    for (session, old, new) in [
+        (3, "vm-work-private", "vm-office-private"),
+        (6, "vm-office-private", "vm-job-private"),
+    ] {
+        head.next.session = SessionSeq(session);
+        head.rename_volume(old, new).unwrap();
+    }
     head
 }
 

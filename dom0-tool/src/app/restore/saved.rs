@@ -1,9 +1,9 @@
 //! What the archive has of qubes: settings out of their volume, and which session has which content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use nacre_core::head::Volume;
+use nacre_core::head::{Then, Volume};
 use nacre_core::ids::SessionSeq;
 use nacre_core::session::{Session, SessionVolume};
 use nacre_core::settings::{self, Settings};
@@ -53,11 +53,12 @@ impl<'a> Source<'a> {
             for (name, qube) in settings.qubes {
                 let wanted = !only_missing || named.contains(&name.as_str());
                 if wanted && !saved.qubes.contains_key(&name) {
-                    let contents = self.contents(&qube, *seq, wish != Wish::Newest);
+                    let (contents, unknown) = self.contents(&qube, *seq, wish != Wish::Newest);
                     let qube = SavedQube {
                         settings: qube,
                         session: session.name.to_string(),
                         contents,
+                        unknown,
                     };
                     saved.qubes.insert(name, qube);
                 }
@@ -129,21 +130,32 @@ impl<'a> Source<'a> {
 
     /// Where the content of a qube's volumes is: in the newest finished session, not after `last`, that has all of them, else in the newest for
     /// each. Where the user asked for the session `last` itself (`named`), what it has is taken from there, finished or not, and the rest from the
-    /// newest for each. What only unfinished ones have is taken from those if the settings are of one too, and is marked.
+    /// newest for each. What only unfinished ones have is taken from those if the settings are of one too, and is marked. Beside it: volumes of which
+    /// is not known any more which ones they were.
     fn contents(
         &self,
         qube: &settings::Qube,
         last: SessionSeq,
         named: bool,
-    ) -> BTreeMap<String, Content> {
-        let volumes: Vec<(&String, &Volume)> = qube
-            .volumes
-            .iter()
-            .filter(|(_, volume)| !volume.stored_as.is_empty())
-            .filter_map(|(name, volume)| {
-                Some((name, self.archive.head().volume(&volume.stored_as)?))
-            })
-            .collect();
+    ) -> (BTreeMap<String, Content>, BTreeSet<String>) {
+        let mut volumes: Vec<(&String, &Volume)> = Vec::new();
+        let mut unknown = BTreeSet::new();
+        let has_version = |id| {
+            let oldest = self.sessions.of_volume(id).next();
+            oldest.is_some_and(|(seq, ..)| seq <= last)
+        };
+        let stored = qube.volumes.iter();
+        for (name, volume) in stored.filter(|(_, volume)| !volume.stored_as.is_empty()) {
+            // The settings have the names of their own time.
+            let head = self.archive.head();
+            match head.volume_then(&volume.stored_as, last, has_version) {
+                Then::Is(volume) => volumes.push((name, volume)),
+                Then::Gone => {}
+                Then::Unknown => {
+                    unknown.insert(name.clone());
+                }
+            }
+        }
         let of_settings = self.sessions.get(last);
         let last_is_unfinished = of_settings.is_some_and(|session| session.unfinished);
         let is_trusted =
@@ -180,7 +192,7 @@ impl<'a> Source<'a> {
                 contents.insert((*name).clone(), content);
             }
         }
-        contents
+        (contents, unknown)
     }
 
     /// The volume and the version that a plan names.

@@ -25,7 +25,10 @@ pub fn browsing(
     let there = saved.qubes.get(qube);
     let there = there.ok_or("the archive has no settings of a qube of this name")?;
     let content = there.contents.get("private");
-    let content = content.ok_or("the archive does not have its private volume")?;
+    let content = content.ok_or_else(|| match there.why_unknown("private") {
+        Some(why) => format!("its private volume: {why}"),
+        None => "the archive does not have its private volume".to_owned(),
+    })?;
     let name = name(qube, &content.session);
     if present.has(&name) || !check::is_qube_name(&name) {
         return Err(format!(

@@ -49,10 +49,12 @@ pub fn choose(saved: &Saved, present: &Present, wish: &Wish) -> Chosen {
 /// Whether `all` takes the qube: there is something of it to restore.
 fn is_taken(qube: &SavedQube, what: What) -> bool {
     let lasting = QubeClass::of(&qube.settings.class) != QubeClass::Template;
+    // What cannot be told apart any more is named, not passed over.
+    let stored = !qube.contents.is_empty() || !qube.unknown.is_empty();
     match what {
-        What::Data => !qube.contents.is_empty(),
-        What::Both => !qube.contents.is_empty() || is_disposable(qube),
-        What::Settings => lasting || !qube.contents.is_empty(),
+        What::Data => stored,
+        What::Both => stored || is_disposable(qube),
+        What::Settings => lasting || stored,
     }
 }
 

@@ -260,7 +260,10 @@ impl Decision {
             && view.wish.what == What::Both
             && !saved.contents.contains_key("root")
         {
-            return Err("the archive has its settings only, not its root volume".to_owned());
+            return Err(match saved.why_unknown("root") {
+                Some(why) => format!("its root volume: {why}"),
+                None => "the archive has its settings only, not its root volume".to_owned(),
+            });
         }
         let new = NewQube {
             name: name.to_owned(),

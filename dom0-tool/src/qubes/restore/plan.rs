@@ -255,12 +255,13 @@ impl QubePlan {
             .iter()
             .filter(|name| !saved.contents.contains_key(**name))
         {
-            let why = match &self.how {
-                How::Create(_) => "the archive does not have its content; it begins empty",
-                How::Overwrite | How::GoOn => {
-                    "the archive does not have its content; it stays as it is"
-                }
-            };
+            let why = saved.why_unknown(volume).unwrap_or_else(|| {
+                let fate = match &self.how {
+                    How::Create(_) => "begins empty",
+                    How::Overwrite | How::GoOn => "stays as it is",
+                };
+                format!("the archive does not have its content; it {fate}")
+            });
             let out = LeftOut::cannot(format!("volume {volume}"), why);
             self.left_out.push(out);
         }

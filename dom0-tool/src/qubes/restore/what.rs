@@ -65,6 +65,20 @@ pub struct SavedQube {
     pub session: String,
     /// The content of its volumes, as far as the archive has it.
     pub contents: BTreeMap<String, Content>,
+    /// Volumes that were renamed in the archive so often that it is not known any more which ones there they were.
+    pub unknown: BTreeSet<String>,
+}
+
+impl SavedQube {
+    /// Why the archive gives no content of a volume, where that is not simply because it has none.
+    pub fn why_unknown(&self, volume: &str) -> Option<String> {
+        self.unknown.contains(volume).then(|| {
+            format!(
+                "it was renamed in the archive since session {}, and which one it was is not known any more; `nacre list` shows the volumes, `nacre receive` restores one by its name of today",
+                self.session
+            )
+        })
+    }
 }
 
 /// What the archive has.
