@@ -46,10 +46,13 @@ impl Archive {
         }
     }
 
-    /// Heads behind this one in the store, but those that could not be read when the archive was opened.
+    /// Heads behind this one in the store, but those that could not be read when the archive was opened, and one that this command has put itself.
     fn heads_behind(&self) -> Result<BTreeSet<Epoch>> {
+        let own = self.attempted.map(|(epoch, _)| epoch);
         let mut epochs = shown_epochs(self.store.as_ref())?;
-        epochs.retain(|epoch| *epoch > self.head.epoch && !self.unreadable.contains(epoch));
+        epochs.retain(|epoch| {
+            *epoch > self.head.epoch && !self.unreadable.contains(epoch) && Some(*epoch) != own
+        });
         Ok(epochs)
     }
 
@@ -76,8 +79,7 @@ impl Archive {
     /// cannot be read.
     fn has_won(&self, epoch: Epoch, hash: HeadHash) -> Result<Option<bool>> {
         for _ in 0..ATTEMPTS {
-            let mut others = self.heads_behind()?;
-            others.remove(&epoch);
+            let others = self.heads_behind()?;
             let Some(newest) = others.last().copied() else {
                 return Ok(Some(true));
             };

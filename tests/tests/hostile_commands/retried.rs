@@ -175,3 +175,32 @@ fn each_session_that_autoprune_says_it_forgot_is_gone_although_the_connection_br
     }
     assert!(broken > 10, "only {broken} connections broke");
 }
+
+/// Behind its own head a change of keys that meets a sick disk must not take that head for another writer's: it would begin anew, with the old key.
+#[test]
+fn a_disk_error_behind_a_new_head_is_not_taken_for_another_writer() {
+    let scene = Scene::new(94);
+    let rotate = VERBS.iter().find(|verb| verb.name == "key rotate-master");
+    let rotate = rotate.unwrap();
+    let arguments = (rotate.arguments)(&scene);
+    let mut failed = 0;
+    for nth in 1..20 {
+        scene.reset();
+        scene.arm(&Strike {
+            attack: "once-error-99",
+            kinds: "List",
+            nth,
+        });
+        let ended = scene.run(&arguments, false).ended;
+        if scene.struck().is_none() {
+            break;
+        }
+        failed += usize::from(ended.code != 0);
+        assert!([0, 1].contains(&ended.code), "listing {nth}: {ended:?}");
+        assert!(
+            !ended.err.contains("another writer"),
+            "listing {nth}: {ended:?}"
+        );
+    }
+    assert!(failed > 2, "{failed} listings failed");
+}

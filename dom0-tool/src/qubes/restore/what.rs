@@ -1,6 +1,6 @@
 //! What is wanted, what the archive has, what is here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_core::settings;
 
