@@ -77,8 +77,8 @@ fn volume(machine: &Machine, name: &str) -> Volume {
     machine.qubesd.world().qubes["win"].volumes[name].clone()
 }
 
-fn read(file: &Option<PathBuf>) -> String {
-    fs::read_to_string(file.as_ref().unwrap()).unwrap()
+fn read(file: Option<&PathBuf>) -> String {
+    fs::read_to_string(file.unwrap()).unwrap()
 }
 
 #[test]
@@ -102,16 +102,20 @@ fn what_a_qube_held_is_its_revision_also_when_the_first_attempt_failed() {
         assert_eq!(failed, Ended::Failed(why));
         for name in volumes {
             let volume = volume(&machine, name);
-            assert_eq!(read(&volume.file), "original", "{name} without {lost}");
+            assert_eq!(
+                read(volume.file.as_ref()),
+                "original",
+                "{name} without {lost}"
+            );
             assert!(volume.revisions.is_empty() && volume.importing.is_none());
         }
         // The same again goes on, and there is one state of before: what it held.
         assert_eq!(restore(&machine, &saved, None), Ended::Done);
         for name in volumes {
             let volume = volume(&machine, name);
-            assert_eq!(read(&volume.file), "restored", "{name}");
+            assert_eq!(read(volume.file.as_ref()), "restored", "{name}");
             assert_eq!(volume.revisions.len(), 1, "{name}");
-            assert_eq!(read(&volume.revisions.last().cloned()), "original");
+            assert_eq!(read(volume.revisions.last()), "original");
         }
     }
 }
