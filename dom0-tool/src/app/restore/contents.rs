@@ -201,6 +201,13 @@ impl plan::Contents for FromArchive<'_> {
     }
 
     fn import(&mut self, qube: &str, volume: &str, content: &Content) -> Result<(), String> {
+        if self.skip_corrupt {
+            // The service takes the bytes in their order, and is to have all of them or none.
+            self.source.world.monitor().warning(&format!(
+                "volume {}: qubesd only takes it through its import service, which takes no volume with gaps: --skip-corrupt-chunks does nothing for it",
+                content.volume
+            ));
+        }
         self.task(content, |this, progress| {
             super::stream::import(&this.source(), qube, volume, content, progress)
         })
