@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::end::exit_of;
+use super::end::{exit_of, sentence};
 use super::opening::open_archive;
 use super::qubesd::{refused, registry};
 use super::restore::menus::AsUser;
@@ -89,6 +89,9 @@ pub fn run(world: &World<'_>, wanted: &Browse) -> Result<Exit> {
     let removed = remove(&registry, &temporary);
     if let (Some(lease), Ok(())) = (&lease, &removed) {
         lease.change(|_| String::new())?;
+    }
+    if let (Err(_), Err(left)) = (&opened, &removed) {
+        world.monitor().error(&sentence(left));
     }
     opened?;
     removed.map(|()| exit)

@@ -297,3 +297,24 @@ fn what_the_qube_still_holds_is_not_fetched() {
         "it is only read"
     );
 }
+
+#[test]
+fn a_qube_that_could_be_neither_opened_nor_removed_is_named_as_left() {
+    let past = Past::new(Release::R43);
+    let machine = machine();
+    let planned = machine.run(&past.desk, &["browse", "work", "--dry-run"]);
+    let said = format!("{}{}", planned.out, planned.err);
+    let name = said.split(' ').find(|word| word.starts_with("work-2"));
+    let name = name.unwrap().to_owned();
+    for (method, why) in [("Start", "no memory"), ("Remove", "it is in use")] {
+        let failing = ("QubesException", why.to_owned());
+        let call = format!("admin.vm.{method} {name}");
+        machine.qubesd.world().failing.insert(call, failing);
+    }
+    let ended = machine.run(&past.desk, &["browse", "work"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("no memory"), "{}", ended.err);
+    let left = format!("qube {name} is still there: ");
+    assert!(ended.err.contains(&left), "{}", ended.err);
+    assert!(ended.err.contains("it is in use"), "{}", ended.err);
+}
