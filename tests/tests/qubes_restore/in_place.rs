@@ -1,6 +1,6 @@
 //! Several volumes of a qube: none is put in place before all of them are whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -55,6 +55,7 @@ fn saved(past: &Past) -> Saved {
         settings: past.settings.qubes["win"].clone(),
         session: session.clone(),
         contents: ["private", "root"].map(content).into(),
+        unknown: BTreeSet::new(),
     };
     Saved {
         qubes: BTreeMap::from([("win".to_owned(), qube)]),

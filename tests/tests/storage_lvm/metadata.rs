@@ -111,6 +111,10 @@ impl StateDir for Thief {
     fn lock(&self, purpose: &str) -> Result<Box<dyn StateLock>, StateError> {
         self.state.lock(purpose)
     }
+
+    fn turn(&self) -> Result<Box<dyn StateLock>, StateError> {
+        self.state.turn()
+    }
 }
 
 #[test]
