@@ -9,18 +9,21 @@ use nacre_tests::qubesd::{Release, World};
 use super::machine::Machine;
 use super::past::Past;
 
-/// A command of `nacre` as another machine runs it, as a program that leaves what was said in the file `said`.
-fn elsewhere(desk: &Desk, machine: &Machine, arguments: &str) -> std::path::PathBuf {
+/// Commands of `nacre` as another machine runs them, as a program that leaves what was said in the file `said`.
+fn elsewhere(desk: &Desk, machine: &Machine, commands: &[&str]) -> std::path::PathBuf {
     let program = machine.tool("elsewhere");
-    let script = format!(
-        "#!/bin/sh\nexec '{}' {arguments} --dest='file:{}' --meta-dir='{}' --key-file='{}' --config=/dev/null --unattended > '{}' 2>&1\n",
-        desk.path("nacre").display(),
-        desk.path("store/archive").display(),
-        desk.path("second").display(),
-        desk.path("key").display(),
-        desk.path("said").display(),
-    );
-    write_script(&program, &script).unwrap();
+    let line = |arguments: &&str| {
+        format!(
+            "'{}' {arguments} --dest='file:{}' --meta-dir='{}' --key-file='{}' --config=/dev/null --unattended >> '{}' 2>&1\n",
+            desk.path("nacre").display(),
+            desk.path("store/archive").display(),
+            desk.path("second").display(),
+            desk.path("key").display(),
+            desk.path("said").display(),
+        )
+    };
+    let lines: String = commands.iter().map(line).collect();
+    write_script(&program, &format!("#!/bin/sh\n{lines}")).unwrap();
     program
 }
 
@@ -39,7 +42,7 @@ fn what_another_machine_put_together_during_a_restore_is_read_where_it_is_now() 
     for option in [None, Some("--skip-corrupt-chunks")] {
         let past = past();
         let machine = Machine::new(World::new(Release::R43));
-        let prune = elsewhere(&past.desk, &machine, "prune --all --keep-last=1");
+        let prune = elsewhere(&past.desk, &machine, &["prune --all --keep-last=1"]);
         let call = "internal.vm.volume.ImportBegin build".to_owned();
         machine.qubesd.world().meanwhile.insert(call, prune);
         let arguments: Vec<&str> = ["restore", "build", "win"]
@@ -68,13 +71,41 @@ fn a_session_that_another_machine_gave_away_during_a_restore_is_said_to_be_gone(
     let past = past();
     let machine = Machine::new(World::new(Release::R43));
     let delete = "delete vm-build-private --force";
-    let delete = elsewhere(&past.desk, &machine, delete);
+    let delete = elsewhere(&past.desk, &machine, &[delete]);
     let call = "internal.vm.volume.ImportBegin build".to_owned();
     machine.qubesd.world().meanwhile.insert(call, delete);
     let ended = end(&mut machine.nacre(&past.desk, &["restore", "build"]));
     let said = fs::read_to_string(past.desk.path("said")).unwrap();
     assert_eq!(ended.code, 1, "{ended:?}\n{said}");
-    let gone = "the archive does not have volume vm-build-private";
+    let gone = "volume vm-build-private was renamed or deleted meanwhile";
     assert!(ended.err.contains(gone), "{ended:?}\n{said}");
     assert!(!ended.err.contains("arch-check"), "{ended:?}");
+}
+
+/// The plan names volumes as they were called when it was made; by then another one may have the name, and the session too.
+#[test]
+fn a_volume_whose_name_another_machine_gave_away_during_a_restore_is_not_exchanged() {
+    let past = past();
+    let machine = Machine::new(World::new(Release::R43));
+    let commands = [
+        "prune --all --keep-last=1",
+        "rename vm-build-private x",
+        "rename vm-win-private vm-build-private",
+        "rename x vm-win-private",
+    ];
+    let exchange = elsewhere(&past.desk, &machine, &commands);
+    let call = "internal.vm.volume.ImportBegin build".to_owned();
+    machine.qubesd.world().meanwhile.insert(call, exchange);
+    let ended = machine.run(&past.desk, &["restore", "build"]);
+    let said = fs::read_to_string(past.desk.path("said")).unwrap();
+    assert_eq!(ended.code, 1, "{ended:?}\n{said}");
+    let why = "volume vm-build-private was renamed or deleted meanwhile";
+    assert!(ended.err.contains(why), "{ended:?}\n{said}");
+    // Begun anew, it is found by its name of that time.
+    let ended = machine.run(&past.desk, &["restore", "build"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for volume in ["root", "private"] {
+        let whole = machine.content("build", volume) == past.content("build", volume);
+        assert!(whole, "{volume}");
+    }
 }

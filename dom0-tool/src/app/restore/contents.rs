@@ -104,7 +104,9 @@ impl<'a> FromArchive<'a> {
             volume: content.volume.clone(),
             total: Some(content.size),
         });
-        let result = work(self, &progress);
+        let result = self
+            .is_the_same(content)
+            .and_then(|()| work(self, &progress));
         let outcome = match &result {
             Ok(damage) if damage.is_empty() => Outcome::Done,
             Ok(damage) => Outcome::Partly(format!("{} lost", text::size(damage.bytes()))),
@@ -118,6 +120,18 @@ impl<'a> FromArchive<'a> {
             counts: progress.counts(),
         };
         (result, summary)
+    }
+
+    /// A name in the plan means the volume that it was made with, whoever has the name by now.
+    fn is_the_same(&self, content: &Content) -> Result<()> {
+        let of_name = |archive: &Archive| archive.head().volume(&content.volume).map(|v| v.id);
+        if of_name(self.source().archive) == of_name(self.source.archive) {
+            return Ok(());
+        }
+        Err(Error::refused(
+            format!("volume {} was renamed or deleted meanwhile", content.volume),
+            "Run the same command again.",
+        ))
     }
 
     /// What is read from now.
