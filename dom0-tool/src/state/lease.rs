@@ -1,13 +1,12 @@
 //! What several runs of this machine use at the same time, and the last of them puts away.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 
-use super::io_error;
+use super::{io_error, lock};
 use crate::joints::StateError;
 
 /// Longest record.
@@ -25,15 +24,7 @@ impl Lease {
     /// Takes part; waits while the last one is putting away, which is no longer than a few calls of qubesd.
     pub fn take(path: &Path) -> Result<Self, StateError> {
         let place = path.display().to_string();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(path)
-            .map_err(|error| io_error(&place, &error))?;
+        let file = lock::open(path)?;
         flock(&file, FlockOperation::LockShared)
             .map_err(|error| io_error(&place, &error.into()))?;
         Ok(Self { file, place })

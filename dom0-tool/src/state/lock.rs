@@ -52,7 +52,8 @@ pub fn wait(path: &Path) -> Result<FileLock, StateError> {
     }
 }
 
-fn open(path: &Path) -> Result<File, StateError> {
+/// A file for a lock: made where it is not there, for its owner alone, and no link is followed.
+pub(super) fn open(path: &Path) -> Result<File, StateError> {
     OpenOptions::new()
         .read(true)
         .write(true)

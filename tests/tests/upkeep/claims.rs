@@ -95,6 +95,17 @@ fn clean(bench: &Bench) -> BTreeSet<PackName> {
     orphans.iter().map(|orphan| orphan.name).collect()
 }
 
+/// Sessions of a volume of which the first half changes each time: so there is something to put together.
+fn with_sessions(round: u64) -> Bench {
+    let mut bench = Bench::new();
+    let mut content = noise(round, 4);
+    for session in 0..4 {
+        content[..2 * CHUNK].copy_from_slice(&noise(50 + 10 * round + session, 2));
+        bench.send(&[("v", &content)]);
+    }
+    bench
+}
+
 #[test]
 fn leftovers_are_not_taken_for_the_packs_of_the_same_aliases_when_the_table_of_packs_is_lost() {
     for round in 0..6 {
@@ -132,12 +143,7 @@ fn leftovers_are_not_taken_for_the_packs_of_the_same_aliases_when_the_table_of_p
 #[test]
 fn what_a_cut_off_prune_has_copied_is_not_taken_for_another_pack_when_the_table_of_packs_is_lost() {
     for round in 0..4 {
-        let mut bench = Bench::new();
-        let mut content = noise(round, 4);
-        for session in 0..4 {
-            content[..2 * CHUNK].copy_from_slice(&noise(50 + 10 * round + session, 2));
-            bench.send(&[("v", &content)]);
-        }
+        let mut bench = with_sessions(round);
         let put_together = |bench: &mut Bench| {
             let done = bench.compact().unwrap();
             assert!(done.packs > 0, "{done:?}");
@@ -164,12 +170,7 @@ fn what_a_cut_off_prune_has_copied_is_not_taken_for_another_pack_when_the_table_
 #[test]
 fn a_pack_that_a_cut_off_prune_left_does_not_contradict_the_one_that_took_its_alias() {
     for round in 0..8 {
-        let mut bench = Bench::new();
-        let mut content = noise(round, 4);
-        for session in 0..4 {
-            content[..2 * CHUNK].copy_from_slice(&noise(50 + 10 * round + session, 2));
-            bench.send(&[("v", &content)]);
-        }
+        let mut bench = with_sessions(round);
         // It had put its first pack together, and was cut off before the commit.
         let mut left = leftovers(&bench, 0..1, |cut, _| {
             cut.compact().unwrap();
